@@ -1,0 +1,71 @@
+"""What a person asks for: one model behind the form, the flags and the saved record."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from t2v_studio.errors import InputError
+from t2v_studio.planning.plan import ScenePlan
+
+
+class VideoRequest(BaseModel):
+    """One video. A value that is None is chosen by the engine, the template or the reading time.
+
+    The command line's flags, the page's fields and T2V_ variables carry these names.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    topic: str = Field(min_length=1, max_length=300, description="What to explain.")
+    audience: str = Field("", max_length=200, description="For whom. Empty: the template's own.")
+    objective: str = Field("", max_length=400, description="What viewers should understand. Empty: the template's own.")
+    style: str = Field("", max_length=300, description="Look of the video, for diffusion prompts.")
+    course_mode: bool = Field(False, description="Course clips: 832x480, 10 fps, 17 frames a scene.")
+    course_template: str = Field("auto", description="A template's name, or auto to choose by topic.")
+    course_few_shot: bool = Field(False, description="Put worked examples of the template into diffusion prompts.")
+
+    use_rag: bool = Field(False, description="Say what the books say, with pages.")
+    rag_mode: Literal["semantic", "overlay"] = Field("semantic", description="Cues into each scene, or the context as one block.")
+    rag_query: str = Field("", max_length=300, description="One query for all scenes instead of each scene's own.")
+    rag_top_k: int | None = Field(None, ge=1, le=20, description="Passages a scene. Empty: T2V_RAG_TOP_K.")
+    book_ids: list[str] = Field(default_factory=list, description="Books to search. Empty: all.")
+
+    engine: Literal["local", "diffusion", "manim"] = Field("local", description="What draws the frames.")
+    seconds: float | None = Field(None, gt=0, le=600, description="Length of the whole video, in seconds.")
+    frames: int | None = Field(None, ge=1, le=36000, description="Frames of the whole video.")
+    scene_frames: int | None = Field(None, ge=1, le=3600, description="Frames of each scene.")
+    fps: float | None = Field(None, ge=1, le=60, description="Frames a second.")
+    width: int | None = Field(None, ge=128, le=3840, description="Width in pixels.")
+    height: int | None = Field(None, ge=128, le=3840, description="Height in pixels.")
+    seed: int | None = Field(None, ge=0, le=2**31 - 1, description="Empty: drawn once and recorded.")
+    steps: int | None = Field(None, ge=1, le=200, description="Denoising steps (diffusion).")
+    guidance: float | None = Field(None, ge=0, le=30, description="Guidance scale (diffusion).")
+    theme: Literal["light", "dark", "contrast"] = Field("light", description="Colours of the local engine.")
+    show_sources: bool = Field(True, description="Draw the source footer.")
+    fallback_local_on_fail: bool = Field(True, description="Draw a scene locally where the engine fails.")
+    plan: ScenePlan | None = Field(None, description="A plan to draw as it stands; nothing is planned again.")
+
+    @model_validator(mode="after")
+    def _lengths_do_not_compete(self) -> VideoRequest:
+        given = [name for name in ("seconds", "frames", "scene_frames") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"--{' and --'.join(name.replace('_', '-') for name in given)} exclude each other; give one")
+        if not self.use_rag and (self.rag_query or self.rag_top_k is not None):
+            raise ValueError("--rag-query and --rag-top-k need --use-rag")
+        if self.plan is not None and self.use_rag:
+            raise ValueError("--plan and --use-rag exclude each other: a plan already holds its evidence")
+        return self
+
+
+def parse_request(data: dict[str, Any]) -> VideoRequest:
+    """A request from flags or fields. Raises InputError that names the field."""
+    try:
+        return VideoRequest.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        text = f"{where}: {message}." if where else f"{message}."
+        raise InputError("bad_request", text, "Correct this field and try again.") from error

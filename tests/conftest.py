@@ -1,0 +1,36 @@
+"""Fixtures that every folder uses: one torch thread, a workspace of one's own, the shared PDFs."""
+
+from __future__ import annotations
+
+import os
+
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TOKENIZERS_PARALLELISM_THREADS"):
+    os.environ.setdefault(_name, "1")
+os.environ.update(HF_HUB_OFFLINE="1", GRADIO_ANALYTICS_ENABLED="False", TOKENIZERS_PARALLELISM="false", T2V_WORKER_THREADS="1")
+
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
+
+from t2v_studio.settings import Settings  # noqa: E402
+from t2v_studio.workspace import Workspace  # noqa: E402
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path / "home", _env_file=None)
+
+
+@pytest.fixture
+def workspace(settings: Settings) -> Workspace:
+    return Workspace.at(settings.home)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real PDFs beside the checkout; tests that need it skip where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip("the folder of real PDFs is not beside this checkout")
+    return SHARED
