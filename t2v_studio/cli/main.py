@@ -1,0 +1,70 @@
+"""The console command: the same verbs as the page, for scripts and for machines without a screen."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from t2v_studio import __version__
+from t2v_studio.cli import books, environment, jobs, videos
+from t2v_studio.cli.output import fail
+from t2v_studio.errors import InputError, StudioError
+
+app = typer.Typer(
+    name="t2v",
+    help="T2V Studio: a textbook and a topic go in; a short, cited explainer video comes out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(books.app, name="library")
+app.add_typer(jobs.app, name="jobs")
+videos.register(app)
+environment.register(app)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"t2v {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens, with tracebacks.")] = False,
+) -> None:
+    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, stream=sys.stderr, format="%(name)s: %(message)s")
+
+
+def main() -> None:
+    """Run the command line. Exit code 0 means that what was asked for is there."""
+    as_json = "--json" in sys.argv
+    # Set before any of these libraries is imported: no request leaves the machine by itself.
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        code = app(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except StudioError as error:
+        logging.getLogger(__name__).info("%s", error.code, exc_info=error)
+        fail(error, as_json)
+    except typer.TyperException as error:
+        fail(InputError("usage", error.format_message(), "See the flags with --help."), as_json)
+    except (KeyboardInterrupt, typer.Abort):
+        fail(StudioError("interrupted", "Stopped by the keyboard.", "Nothing half-made is left behind."), as_json, 130)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - the reader has gone; nothing more may be flushed
+        sys.exit(1)
+    except Exception as error:
+        logging.getLogger(__name__).exception("unexpected")
+        fail(
+            StudioError("internal", f"{type(error).__name__}: {error}", "This is a defect. Run again with --verbose and report the log."),
+            as_json,
+        )

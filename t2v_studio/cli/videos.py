@@ -1,0 +1,213 @@
+"""`t2v plan`, `generate`, `pair`, `figure` and `videos`: from a topic to files."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from t2v_studio.cli.options import request_from, with_request_flags
+from t2v_studio.cli.output import JsonFlag, follow, note, print_json, say, table
+from t2v_studio.errors import InputError
+from t2v_studio.planning.plan import ScenePlan, parse_plan, read_plan
+from t2v_studio.production.request import VideoRequest, parse_request
+from t2v_studio.studio import Studio
+
+PrintPrompt = Annotated[bool, typer.Option("--print-prompt", help="Print each scene's prompt as an engine gets it.")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="Also write the video here, with its record and subtitles.", envvar="T2V_OUTPUT")]
+PlanFile = Annotated[Path | None, typer.Option("--plan", help="A plan file to draw as it stands (see `t2v plan`).")]
+videos_app = typer.Typer(help="Finished videos: list, show.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Put these commands on the root."""
+    app.command("plan")(plan)
+    app.command("generate")(generate)
+    app.command("pair")(pair)
+    app.command("figure")(figure)
+    app.add_typer(videos_app, name="videos")
+
+
+@with_request_flags()
+def plan(
+    context: typer.Context,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the plan to this JSON file.")] = None,
+    print_prompt: PrintPrompt = False,
+    json: JsonFlag = False,
+    **values: Any,
+) -> None:
+    """Plan the scenes of a topic, with or without the library."""
+    studio = Studio()
+    result = follow(studio, studio.submit_plan(request_from(context, values)), json)
+    scene_plan = parse_plan(result["plan"])
+    if output:
+        _write_plan(scene_plan, output)
+    if json:
+        print_json(scene_plan.model_dump(mode="json"))
+    else:
+        _show_plan(scene_plan, print_prompt)
+    _notices(result)
+
+
+def _write_plan(scene_plan: ScenePlan, path: Path) -> None:
+    try:
+        path.write_text(scene_plan.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError("output_unwritable", f"--output: {path} cannot be written ({error.strerror}).", "Name a file in a folder that exists.") from error
+
+
+def _show_plan(scene_plan: ScenePlan, print_prompt: bool) -> None:
+    labels = {source.id: f"{source.book}, p. {source.label or source.page}" for source in scene_plan.sources}
+    say(f"{scene_plan.topic}  [{scene_plan.template}]")
+    for number, scene in enumerate(scene_plan.scenes, 1):
+        say(f"\n{number}. {scene.title}  ({scene.visual.kind})")
+        for step in scene.steps:
+            cites = "; ".join(labels[cite] for cite in step.cites)
+            say(f"   - {step.say}{f'  [{cites}]' if cites else ''}")
+        if print_prompt:
+            say(f"   prompt: {scene.prompt}\n   negative: {scene.negative_prompt}")
+
+
+@with_request_flags()
+def generate(
+    context: typer.Context,
+    plan_file: PlanFile = None,
+    record: Annotated[Path | None, typer.Option("--from", help="A record.json (or a video of the studio): make the same video again.")] = None,
+    output: Output = None,
+    print_prompt: PrintPrompt = False,
+    json: JsonFlag = False,
+    **values: Any,
+) -> None:
+    """Make one video."""
+    studio = Studio()
+    request = _again(context, values, plan_file, record) if record else _request(context, values, plan_file)
+    result = follow(studio, studio.submit_video(request, output=output), json)
+    if print_prompt:
+        made = studio.video(result["id"]).plan
+        result["prompts"] = {scene.id: {"prompt": scene.prompt, "negative_prompt": scene.negative_prompt} for scene in made.scenes}
+    if json:
+        print_json(result)
+        return
+    for scene_id, prompts in result.get("prompts", {}).items():
+        say(f"{scene_id}: {prompts['prompt']}\n  negative: {prompts['negative_prompt']}")
+    _show_video(result)
+    _notices(result)
+
+
+def _request(context: typer.Context, values: dict[str, Any], plan_file: Path | None) -> VideoRequest:
+    if plan_file is None:
+        _need_topic(values)
+        return request_from(context, values)
+    scene_plan = read_plan(plan_file)
+    topic = values.pop("topic", None) or scene_plan.topic
+    return request_from(context, values, topic=topic, plan=scene_plan)
+
+
+def _need_topic(values: dict[str, Any]) -> None:
+    if not values.get("topic"):
+        raise InputError("no_topic", "--topic: there is no topic.", 'For example: t2v generate --topic "gradient descent"')
+
+
+def _again(context: typer.Context, values: dict[str, Any], plan_file: Path | None, path: Path) -> VideoRequest:
+    others = [name for name in values if values[name] is not None and context.get_parameter_source(name).name == "COMMANDLINE"]
+    if plan_file or others:
+        raise InputError("usage", "--from stands alone: the record holds every setting.", "Leave the other flags out, or make a new video.")
+    return _recorded_request(path)
+
+
+def _recorded_request(path: Path) -> VideoRequest:
+    """The request of a record, with the plan that was drawn in it."""
+    data = _record_data(path)
+    if "request" not in data or "plan" not in data:
+        raise InputError("not_a_record", f"--from: {path} is not a record of the studio.", "Name the record.json beside a video.")
+    fields = data["request"] | {"plan": data["plan"], "use_rag": False, "rag_query": "", "rag_top_k": None}
+    return parse_request(fields)
+
+
+def _record_data(path: Path) -> dict[str, Any]:
+    try:
+        if path.suffix.lower() == ".mp4":
+            from t2v_studio.production.records import record_in_video
+
+            return record_in_video(path).model_dump(mode="json")
+        loaded = json_module.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError("record_unreadable", f"--from: {path} cannot be read ({error.strerror}).", "Name a record.json.") from error
+    except ValueError as error:
+        raise InputError("record_not_json", f"--from: {path} is not JSON ({error}).", "Name a record.json.") from error
+    return loaded if isinstance(loaded, dict) else {}
+
+
+@with_request_flags("use_rag")
+def pair(
+    context: typer.Context,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Also copy both videos into this folder.")] = None,
+    json: JsonFlag = False,
+    **values: Any,
+) -> None:
+    """Make the same topic twice, without and with retrieval, alike in all else."""
+    _need_topic(values)
+    studio = Studio()
+    request = request_from(context, values, use_rag=True)
+    result = follow(studio, studio.submit_pair(request, output=output), json)
+    if json:
+        print_json(result)
+        return
+    for arm in ("no_rag", "rag_semantic"):
+        say(f"{arm}:")
+        _show_video(result[arm])
+    _notices(result)
+
+
+def _show_video(result: dict[str, Any]) -> None:
+    say(f"{result['video']}")
+    say(f"{result['duration_s']:.1f} s, {result['frames']} frames at {result['fps']:g} a second, verdict: {result['verdict']}")
+    say(f"record: {result['record']}")
+
+
+def _notices(result: dict[str, Any]) -> None:
+    for notice in result.get("notices", []):
+        note(f"note: {notice}")
+
+
+def figure(
+    plan_file: Annotated[Path, typer.Option("--plan", help="A plan file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write: .svg, .pdf or .png.")],
+    scene: Annotated[int, typer.Option(min=1, help="Scene, counted from 1.")] = 1,
+    at: Annotated[float, typer.Option(min=0.0, max=1.0, help="Moment of the scene, 0 to 1.")] = 0.5,
+    width: Annotated[int, typer.Option(min=128, max=7680)] = 1280,
+    height: Annotated[int, typer.Option(min=128, max=7680)] = 720,
+    theme: Annotated[str, typer.Option(help="light, dark or contrast.")] = "light",
+    json: JsonFlag = False,
+) -> None:
+    """One frame of a plan as a figure for the thesis."""
+    path = Studio().figure(read_plan(plan_file), scene, at, output, width=width, height=height, theme=theme)
+    if json:
+        print_json({"figure": str(path)})
+    else:
+        say(str(path))
+
+
+@videos_app.command("list")
+def list_videos(limit: Annotated[int, typer.Option(min=1)] = 60, json: JsonFlag = False) -> None:
+    """Videos, newest first."""
+    rows = Studio().videos(limit=limit)
+    if json:
+        print_json({"videos": rows})
+    elif not rows:
+        say('No video yet. Make one with: t2v generate --topic "gradient descent"')
+    else:
+        table(rows, ("id", "topic", "engine", "arm", "duration_s", "verdict", "created_at"))
+
+
+@videos_app.command("show")
+def show_video(video_id: Annotated[str, typer.Argument(help="Id of a video.")], json: JsonFlag = False) -> None:
+    """One video's record."""
+    record = Studio().video(video_id)
+    if json:
+        print_json(record.model_dump(mode="json"))
+    else:
+        say(f"{record.id}  {record.plan.topic}  {record.duration_s:.1f} s  verdict: {record.verdict}")
+        _show_plan(record.plan, False)
