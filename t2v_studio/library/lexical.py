@@ -1,0 +1,72 @@
+"""Word search over passages: BM25 on stemmed words of text and section path."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+_STOPWORDS = "en"
+
+
+class LexicalIndex:
+    """BM25 (Lucene's variant, k1 1.5, b 0.75) over a fixed list of documents, ids beside them."""
+
+    def __init__(self, ids: Sequence[str], documents: Sequence[str]) -> None:
+        import bm25s
+
+        self._ids = list(ids)
+        self._stemmer = _stemmer()
+        self._model: Any = None
+        tokens = bm25s.tokenize(list(documents), stopwords=_STOPWORDS, stemmer=self._stemmer, show_progress=False)
+        if tokens.vocab and any(len(row) for row in tokens.ids):
+            self._model = bm25s.BM25(method="lucene")
+            self._model.index(tokens, show_progress=False)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def query(self, text: str, k: int) -> list[tuple[str, float]]:
+        """The k best ids with their score above 0, highest first, equal ones by id."""
+        import bm25s
+
+        words = bm25s.tokenize(
+            [text], stopwords=_STOPWORDS, stemmer=self._stemmer, return_ids=False, show_progress=False
+        )[0]
+        if self._model is None or not words or k < 1:
+            return []
+        scores = self._model.get_scores(words)
+        ranked = sorted(
+            ((self._ids[place], float(scores[place])) for place in scores.nonzero()[0]),
+            key=lambda pair: (-round(pair[1], 6), pair[0]),
+        )
+        return ranked[:k]
+
+
+class LexicalCache:
+    """The word indexes of the books that were searched, each rebuilt when its key changes.
+
+    A rebuild takes milliseconds a book; BM25 has no way to add a document to an index.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[str, tuple[Hashable, LexicalIndex]] = {}
+        self._lock = threading.Lock()
+
+    def get(self, name: str, key: Hashable, build: Callable[[], LexicalIndex]) -> LexicalIndex:
+        with self._lock:
+            held = self._held.get(name)
+            if held is None or held[0] != key:
+                held = (key, build())
+                self._held[name] = held
+            return held[1]
+
+    def drop(self, name: str) -> None:
+        with self._lock:
+            self._held.pop(name, None)
+
+
+def _stemmer() -> Any:
+    import Stemmer
+
+    return Stemmer.Stemmer("english")
