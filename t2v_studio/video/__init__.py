@@ -1,0 +1,1 @@
+"""Pixels in, files out: encode, decode, subtitles, verdicts and still pictures."""
