@@ -78,9 +78,7 @@ def passages(
     json: JsonFlag = False,
 ) -> None:
     """The passages of a book, kept or rejected."""
-    found = Studio().passages(
-        book, state="rejected" if rejected else "kept", reason=reason, offset=offset, limit=limit
-    )
+    found = Studio().passages(book, state="rejected" if rejected else "kept", reason=reason, offset=offset, limit=limit)
     if json:
         print_json({"book": book, "passages": [passage.model_dump() for passage in found]})
         return
@@ -99,7 +97,9 @@ def search(
 ) -> None:
     """Passages for a query, best first, each with book, page, section and score."""
     if bool(query) == bool(queries):
-        raise InputError("usage", "search: give either a query or --queries FILE.", 'For example: t2v library search "overfitting"')
+        raise InputError(
+            "usage", "search: give either a query or --queries FILE.", 'For example: t2v library search "overfitting"'
+        )
     lines = [query] if queries is None else _lines(queries)
     studio = Studio()
     raw = follow(studio, studio.submit_search(lines, k=k, book_ids=book or None), json)["results"]
@@ -119,7 +119,9 @@ def _lines(path: Path) -> list[str]:
     try:
         found = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError("queries_unreadable", f"--queries: {path} cannot be read ({error}).", "Name a UTF-8 text file.") from error
+        raise InputError(
+            "queries_unreadable", f"--queries: {path} cannot be read ({error}).", "Name a UTF-8 text file."
+        ) from error
     if not found:
         raise InputError("queries_empty", f"--queries: {path} holds no query.", "Write one query a line.")
     return found
@@ -187,7 +189,7 @@ def remove(
 def export(
     book: Book,
     jsonl: Annotated[bool, typer.Option("--jsonl", help="As JSON lines (the only format).")] = True,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write into.")] = Path("."),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write into.")] = Path(),
     json: JsonFlag = False,
 ) -> None:
     """Write book_chunks.jsonl and book_chunks.rejected.jsonl."""

@@ -51,7 +51,9 @@ def doctor(json: JsonFlag = False) -> None:
 
 
 def demo(
-    if_empty: Annotated[bool, typer.Option("--if-empty", help="Do nothing where a book or a video is already there.")] = False,
+    if_empty: Annotated[
+        bool, typer.Option("--if-empty", help="Do nothing where a book or a video is already there.")
+    ] = False,
     json: JsonFlag = False,
 ) -> None:
     """Ingest the sample book and make the sample pair."""
@@ -78,5 +80,7 @@ def make_sample(studio: Studio, quiet: bool) -> dict[str, Any]:
     book = follow(studio, studio.submit_book(SAMPLE_BOOK), quiet)
     if not quiet:
         note(f'Making the sample pair on "{SAMPLE_TOPIC}" …')
-    request = parse_request({"topic": SAMPLE_TOPIC, "use_rag": True, "seed": 61, "book_ids": [book["book"]], "width": 1280, "height": 720})
+    request = parse_request(
+        {"topic": SAMPLE_TOPIC, "use_rag": True, "seed": 61, "book_ids": [book["book"]], "width": 1280, "height": 720}
+    )
     return {"made": True, "book": book, "pair": follow(studio, studio.submit_pair(request), quiet)}

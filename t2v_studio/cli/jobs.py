@@ -61,7 +61,9 @@ def cancel(job_id: JobId, json: JsonFlag = False) -> None:
 
 
 @app.command("logs")
-def logs(job_id: JobId, lines: Annotated[int, typer.Option("-n", "--lines", min=1)] = 200, json: JsonFlag = False) -> None:
+def logs(
+    job_id: JobId, lines: Annotated[int, typer.Option("-n", "--lines", min=1)] = 200, json: JsonFlag = False
+) -> None:
     """The last lines of a job's log."""
     text = Studio().log(job_id, lines)
     if json:

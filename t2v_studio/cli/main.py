@@ -36,10 +36,14 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def root(
-    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens, with tracebacks.")] = False,
 ) -> None:
-    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, stream=sys.stderr, format="%(name)s: %(message)s")
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.ERROR, stream=sys.stderr, format="%(name)s: %(message)s"
+    )
 
 
 def main() -> None:
@@ -65,6 +69,10 @@ def main() -> None:
     except Exception as error:
         logging.getLogger(__name__).exception("unexpected")
         fail(
-            StudioError("internal", f"{type(error).__name__}: {error}", "This is a defect. Run again with --verbose and report the log."),
+            StudioError(
+                "internal",
+                f"{type(error).__name__}: {error}",
+                "This is a defect. Run again with --verbose and report the log.",
+            ),
             as_json,
         )

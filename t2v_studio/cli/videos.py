@@ -16,7 +16,12 @@ from t2v_studio.production.request import VideoRequest, parse_request
 from t2v_studio.studio import Studio
 
 PrintPrompt = Annotated[bool, typer.Option("--print-prompt", help="Print each scene's prompt as an engine gets it.")]
-Output = Annotated[Path | None, typer.Option("--output", "-o", help="Also write the video here, with its record and subtitles.", envvar="T2V_OUTPUT")]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", help="Also write the video here, with its record and subtitles.", envvar="T2V_OUTPUT"
+    ),
+]
 PlanFile = Annotated[Path | None, typer.Option("--plan", help="A plan file to draw as it stands (see `t2v plan`).")]
 videos_app = typer.Typer(help="Finished videos: list, show.", no_args_is_help=True)
 
@@ -55,7 +60,11 @@ def _write_plan(scene_plan: ScenePlan, path: Path) -> None:
     try:
         path.write_text(scene_plan.model_dump_json(indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        raise InputError("output_unwritable", f"--output: {path} cannot be written ({error.strerror}).", "Name a file in a folder that exists.") from error
+        raise InputError(
+            "output_unwritable",
+            f"--output: {path} cannot be written ({error.strerror}).",
+            "Name a file in a folder that exists.",
+        ) from error
 
 
 def _show_plan(scene_plan: ScenePlan, print_prompt: bool) -> None:
@@ -74,7 +83,9 @@ def _show_plan(scene_plan: ScenePlan, print_prompt: bool) -> None:
 def generate(
     context: typer.Context,
     plan_file: PlanFile = None,
-    record: Annotated[Path | None, typer.Option("--from", help="A record.json (or a video of the studio): make the same video again.")] = None,
+    record: Annotated[
+        Path | None, typer.Option("--from", help="A record.json (or a video of the studio): make the same video again.")
+    ] = None,
     output: Output = None,
     print_prompt: PrintPrompt = False,
     json: JsonFlag = False,
@@ -86,7 +97,9 @@ def generate(
     result = follow(studio, studio.submit_video(request, output=output), json)
     if print_prompt:
         made = studio.video(result["id"]).plan
-        result["prompts"] = {scene.id: {"prompt": scene.prompt, "negative_prompt": scene.negative_prompt} for scene in made.scenes}
+        result["prompts"] = {
+            scene.id: {"prompt": scene.prompt, "negative_prompt": scene.negative_prompt} for scene in made.scenes
+        }
     if json:
         print_json(result)
         return
@@ -107,13 +120,21 @@ def _request(context: typer.Context, values: dict[str, Any], plan_file: Path | N
 
 def _need_topic(values: dict[str, Any]) -> None:
     if not values.get("topic"):
-        raise InputError("no_topic", "--topic: there is no topic.", 'For example: t2v generate --topic "gradient descent"')
+        raise InputError(
+            "no_topic", "--topic: there is no topic.", 'For example: t2v generate --topic "gradient descent"'
+        )
 
 
 def _again(context: typer.Context, values: dict[str, Any], plan_file: Path | None, path: Path) -> VideoRequest:
-    others = [name for name in values if values[name] is not None and context.get_parameter_source(name).name == "COMMANDLINE"]
+    others = [
+        name for name in values if values[name] is not None and context.get_parameter_source(name).name == "COMMANDLINE"
+    ]
     if plan_file or others:
-        raise InputError("usage", "--from stands alone: the record holds every setting.", "Leave the other flags out, or make a new video.")
+        raise InputError(
+            "usage",
+            "--from stands alone: the record holds every setting.",
+            "Leave the other flags out, or make a new video.",
+        )
     return _recorded_request(path)
 
 
@@ -121,7 +142,9 @@ def _recorded_request(path: Path) -> VideoRequest:
     """The request of a record, with the plan that was drawn in it."""
     data = _record_data(path)
     if "request" not in data or "plan" not in data:
-        raise InputError("not_a_record", f"--from: {path} is not a record of the studio.", "Name the record.json beside a video.")
+        raise InputError(
+            "not_a_record", f"--from: {path} is not a record of the studio.", "Name the record.json beside a video."
+        )
     fields = data["request"] | {"plan": data["plan"], "use_rag": False, "rag_query": "", "rag_top_k": None}
     return parse_request(fields)
 
@@ -134,7 +157,9 @@ def _record_data(path: Path) -> dict[str, Any]:
             return record_in_video(path).model_dump(mode="json")
         loaded = json_module.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError("record_unreadable", f"--from: {path} cannot be read ({error.strerror}).", "Name a record.json.") from error
+        raise InputError(
+            "record_unreadable", f"--from: {path} cannot be read ({error.strerror}).", "Name a record.json."
+        ) from error
     except ValueError as error:
         raise InputError("record_not_json", f"--from: {path} is not JSON ({error}).", "Name a record.json.") from error
     return loaded if isinstance(loaded, dict) else {}
@@ -143,7 +168,9 @@ def _record_data(path: Path) -> dict[str, Any]:
 @with_request_flags("use_rag")
 def pair(
     context: typer.Context,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Also copy both videos into this folder.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Also copy both videos into this folder.")
+    ] = None,
     json: JsonFlag = False,
     **values: Any,
 ) -> None:
@@ -163,7 +190,9 @@ def pair(
 
 def _show_video(result: dict[str, Any]) -> None:
     say(f"{result['video']}")
-    say(f"{result['duration_s']:.1f} s, {result['frames']} frames at {result['fps']:g} a second, verdict: {result['verdict']}")
+    say(
+        f"{result['duration_s']:.1f} s, {result['frames']} frames at {result['fps']:g} a second, verdict: {result['verdict']}"
+    )
     say(f"record: {result['record']}")
 
 
