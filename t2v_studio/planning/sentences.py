@@ -1,0 +1,304 @@
+"""Which sentences of a book can be said aloud, how they are trimmed, and what label stands for them.
+
+A sentence is taken whole or cut at a clause border. One that leans on something the viewer does not
+see (a figure, an equation's number, "this", code, half a formula) is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+MIN_WORDS = 6
+MAX_WORDS = 30
+"""Longest `say`, in words: about eleven seconds of speech."""
+
+_SENTENCE_END = re.compile(r"\s+[•▪◦■]\s+|(?<=[.!?])[\"'”’)]*\s+(?=[\"'“‘(]?[A-Z])")
+_ABBREVIATION = re.compile(
+    r"(?:\b(?:e\.g|i\.e|cf|vs|etc|resp|al|Fig|Figs|Eq|Eqs|Sec|Sect|Ch|Chap|Tab|Dr|Prof|Mr|Mrs|St|No|Vol|pp|approx|w\.r\.t|a\.k\.a)|\b[A-Z])\.$"
+)
+_REFERENCE_WORD = (
+    r"(?:see|cf\.?|e\.g\.,?\s+see|as\s+in|from|in|by|of)?\s*"
+    r"\b(?:Figs?|Figures?|Eqs?|Eqns?|Equations?|Secs?|Sects?|Sections?|Chapters?|Chaps?|Tables?|Appendix|Appendices|Exercises?|Listings?|Algorithms?|Theorems?|Lemmas?|Examples?|Pages?|pp?)\b"
+)
+_BRACKETED = re.compile(
+    r"\s*\((?:[^()]*?\b(?:Fig|Figure|Eq|Eqs|Equation|Sec|Section|Chapter|Table|Appendix|Exercise|Listing|see|cf|chap|pp?)\b\.?[^()]*|[^()]*\b(?:19|20)\d\d[a-z]?)\)",
+    re.IGNORECASE,
+)
+_CITATION = re.compile(r"\s*\[(?:\d+(?:\s*[,;–-]\s*\d+)*|[A-Z][A-Za-z+]{1,10}\d{2,4})\]")
+_SEE_CLAUSE = re.compile(r",?\s*(?:\(?see|cf\.)\s+(?:also\s+)?" + _REFERENCE_WORD + r"\.?\s*\(?[\dA-Z][\d.A-Za-z-]*\)?(?=[.,;)]|$)", re.IGNORECASE)
+_IN_REFERENCE = re.compile(
+    r",?\s+(?:in|from|by|as\s+(?:shown|illustrated|seen|described|depicted|discussed)\s+in|is\s+illustrated\s+in)\s+(?:Fig(?:ure)?|Sect?(?:ion)?|Chap(?:ter)?|Table|Appendix|Eq(?:uation)?)\.?\s*\(?\d[\d.]*\)?\s*,?",
+    re.IGNORECASE,
+)
+_LEADING = re.compile(
+    r"^(?:However|Thus|Therefore|Hence|Consequently|Moreover|Furthermore|In addition|Additionally|Indeed|In fact|Of course|Clearly|Obviously|"
+    r"Actually|Basically|Essentially|Fortunately|Unfortunately|Interestingly|Nevertheless|Nonetheless|Finally|First|Firstly|Second|Secondly|Third|"
+    r"Thirdly|Next|Now|Similarly|Likewise|Also|Note|Notice|Recall|For example|For instance|On the other hand|On the contrary|In contrast|By contrast|"
+    r"In other words|In particular|As a result|As a consequence|In this case|That is|In general|Intuitively|More precisely|Specifically|In summary|"
+    r"To summari[sz]e|In short|Again|Alternatively|Instead|Conversely|At the same time|As before|As usual|Equivalently|Besides|Still|Yet)\s*,\s*(?:that\s+)?"
+    r"|^(?:Note|Notice|Observe|Recall|Remember)\s+(?:also\s+)?that\s+|^(?:Hence|Thus|Therefore|So|But|And|Now|Then|Also)\s+(?:(?:we\s+see\s+)?that\s+)?(?=[a-z])"
+    r"|^(?:It turns out|It can be shown|It is well known|It is known|It is clear|It is obvious|It follows|We see|We know|One can show|This means|In fact)\s+that,?\s+"
+    r"|^As we (?:have seen|know|saw|can see),\s+",
+    re.IGNORECASE,
+)
+_DANGLING = re.compile(
+    r"^(?:This|These|Those|That|It(?! is (?:\w+ly )?\w+ (?:to|that)\b)|Its|It's|They|Them|Their|He|She|His|Her|Such|Here|Which|Both|Another|Others?|Either|Neither|Same|Above|Below|"
+    r"So|But|And|Or|Nor|Then|Thereby|Thereafter|Otherwise|Doing|Because of (?:this|that)|For this|For these|For that|In this|In these|In that|In such|"
+    r"With this|With these|By this|At this|To this|From this|On this|Under this|After this|Before this|As such|As above|Like this|Again|Likewise|Similarly|"
+    r"The (?:latter|former|same|above|following|previous|next|last|first|second|third|fourth|other|two|three|resulting|corresponding|idea here|reason|result|answer|"
+    r"remaining|present|current|proof|figure|table|book|chapter|section|expression|notation|term|equation|program|code|file|function call)\b|One such|All (?:this|these)|"
+    r"Each of (?:these|them)|Some of (?:these|them)|Most of (?:these|them)|None of (?:these|them)|Let|Suppose|Consider|Recall|Define|Denote|Show|Prove|Solve|Find|Write|"
+    r"Implement|Make|Use|Given this|If so|If not|Left|Right|Top|Bottom|Figure|Fig|Table|Exercise|Problem|Theorem|Lemma|Proof|Answer|Hint|Remark|Filename)\b"
+)
+_LEANS = re.compile(
+    r"\b(?:this|these|those|our|the (?:above|following|next|previous|preceding|present|latter|former|reader|author|book))\s+(?:section|chapter|book|text|example|figure|table|equation|"
+    r"exercise|appendix|expression|formula|problem|case|code|program|file|situation|reason|way|model|scheme|method|approach|algorithm|result|quantity|two|is|are)\b"
+    r"|\b(?:as follows|the following|shown (?:above|below|here|earlier)|(?:see|given|listed|described|defined|mentioned|stated|discussed|presented|derived|introduced) (?:above|below|earlier|before|later|previously|in)"
+    r"|above (?:equation|formula|expression|example|figure|discussion|algorithm)|above[,.]|below[,.]|earlier[,.]|later (?:chapters?|sections?|on)|so far|"
+    r"we (?:will|shall|have seen|saw|now|discuss|describe|present|introduce|showed|refer|illustrate|omit|just|already)|let us|let's|I|my|mine|your?|yours|ourselves|TODO|homework|instructor|"
+    r"in what follows|recall that|this (?:is|means|gives|was|can|may|will|implies|leads|shows|allows|makes)|to do this|the same (?:way|manner|as before))\b"
+    r"|\bsuch (?!as\b|that\b)|^(?:\S+\s+){0,7}(?:this|these|those)\b"
+    r"|\b(?:this|these|those) (?:two|three|four|kinds?|sort|type|property|fact|idea|question|point|example|parameter|function|value|term|product)",
+    re.IGNORECASE,
+)
+_HEADING_GLUE = re.compile(r"[a-z)] (?:We|The|This|In|It|If|To|For|An|When|Here|Let|As|Now) [a-z]")
+_NUMBERED = re.compile(
+    r"\b(?:Figs?|Figures?|Eqs?|Eqns?|Equations?|Secs?|Sects?|Sections?|Chapters?|Chaps?|Tables?|Appendix|Exercises?|Listings?|Algorithms?|Theorems?|Lemmas?|Examples?|Problems?|Pages?|Steps?|Ref)\b\.?\s*\(?[A-Z]?\d"
+    r"|\(\s*[A-Z]?\d+(?:\.\d+)*[a-z]?\s*\)|\[\s*\d"
+)
+_CODE = re.compile(r"\w\(\)|[;{}]\s*$|::|==|->|=>|>>>|`|\bdef\b|\bimport\b|\breturn\s+\w+\(|\w_\w|\.(?:py|pdf|txt|com|org|html|c|h)\b|https?:|www\.|@\w|\b[a-z]+[A-Z][a-z]+\b|\w\[\w")
+_MATHS = re.compile(r"[=<>≜∑∫∂√∏{}\\|^_~≤≥≈≠∈∉⊂∪∩∀∃→←↔⇒⇔∇∞±×÷∗·+∆∝⟨⟩⊤¬∧∨†‡§¶•■□◦]|[\ue000-\uf8ff]|[\u0300-\u036f]|[\x00-\x08\x0b-\x1f\x7f\ufffd]|[\u2100-\u214f]|[−*/](?=\s|\d)|\w−\w|[å](?=\s)")
+_TWO_LETTERS = frozenset("am an as at be by do go he if in is it me my no of oh on or so to up us we vs ie eg vs st ad ex id ok pi mu".split())
+_HYPHEN_BREAK = re.compile(r"[a-z]-\s[a-z]")
+_CONTRAST = re.compile(r"\b(?:not|no|never|unless|except|only|however|but|without|if|otherwise|although|though)\b", re.IGNORECASE)
+_BORDER = re.compile(r";\s+|\s+[–—]\s+|,\s+(?=(?:which|where|because|since|whereas|while|so|i\.e\.|e\.g\.|such as|for example|for instance|namely|hence|thus|therefore|and (?:hence|thus|therefore|we|it|they|the|this)|thereby|making|giving|leading)\b)|:\s+(?=[a-z])")
+_SUBORDINATE = re.compile(r"^(?:If|When|While|Since|Because|Although|Though|As|Once|After|Before|Unlike|Whenever|Whereas|Given|For|In|With|By|To|At|On|From|Under)\b")
+
+_FUNCTION_WORDS = frozenset(
+    "a an the and or but nor so yet if then else than that this these those it its they them their he she his her we us our you your i "
+    "of in on at by for to from with without into onto over under between among through during across against about as per via within "
+    "is are was were be been being am has have had do does did can could may might must shall should will would not no only just very "
+    "too also even still already often always never sometimes usually typically generally simply mostly more most less least much many few "
+    "such each every all any some both either neither other another same which who whom whose what when where why how while because since "
+    "although though whereas until unless once there here thus hence therefore however moreover furthermore well now up down out off again "
+    "further including include one two three several various etc e.g i.e given like unlike rather quite almost nearly able due".split()
+)
+_VERBS = frozenset(
+    "use uses used using call calls called find finds found give gives gave make makes made take takes took taken get gets got become becomes became "
+    "need needs needed want wants wanted know knows known see sees seen show shows showed shown say says said mean means meant let lets keep keeps kept "
+    "compute computes computed computing calculate calculates calculated define defines defined denote denotes denoted represent represents represented describe "
+    "describes described obtain obtains obtained consist consists contain contains contained include includes included depend depends depended require requires required "
+    "provide provides provided produce produces produced allow allows allowed apply applies applied lead leads led follow follows followed hold holds held lie lies "
+    "increase increases increased decrease decreases decreased grow grows grew reduce reduces reduced minimize minimizes minimise minimises minimized maximize maximizes "
+    "maximise maximises solve solves solved converge converges converged diverge diverges return returns returned choose chooses chose chosen select selects selected "
+    "measure measures measured determine determines determined assume assumes assumed consider considers considered perform performs performed work works worked "
+    "learn learns learned train trains trained predict predicts predicted classify classifies classified assign assigns assigned compare compares compared replace replaces "
+    "replaced start starts started begin begins began stop stops stopped move moves moved go goes went come comes came turn turns turned change changes changed happen "
+    "happens occur occurs occurred exist exists appear appears appeared remain remains remained seem seems tend tends try tries tried help helps express expresses expressed "
+    "write writes written read reads ensure ensures prevent prevents cause causes caused yield yields yielded generate generates generated correspond corresponds involve "
+    "involves involved satisfy satisfies equal equals based widely gain gains perform introduces introduce introduced exploit exploits suffer suffers fit fits fitted "
+    "deal deals stored looking look recommend greatly reads simplify simplifies encode encodes "
+    "refer refers referred think thinks treat treats treated sum sums add adds added subtract subtracts multiply multiplies divide divides expand expands explore explores "
+    "seek seeks aim aims build builds built combine combines combined approximate approximates approximated".split()
+)
+_ADJUNCT = frozenset("of for in on between with under".split())
+_WEAK = frozenset(
+    "thing things way ways case cases number kind kinds type types example examples fact order part parts point lot form use idea set problem problems "
+    "good better best large small new different possible important common main first second next last simple basic well general certain popular useful".split()
+)
+
+
+def clean(sentence: str) -> str:
+    """The sentence without citations, references in brackets and a leading connective."""
+    text = " ".join(sentence.replace("\u00ad", "").split())
+    text = _BRACKETED.sub("", text)
+    text = _CITATION.sub("", text)
+    text = _SEE_CLAUSE.sub("", text)
+    text = _IN_REFERENCE.sub(" ", text)
+    for _ in range(2):
+        text = _LEADING.sub("", text).strip()
+    text = re.sub(r"\s+([.,;:!?])", r"\1", re.sub(r"\s{2,}", " ", text)).strip()
+    return text[:1].upper() + text[1:] if re.match(r"[a-z]+\b(?!-)", text) and text != sentence[: len(text)] else text
+
+
+def refusal(sentence: str) -> str:
+    """Why a cleaned sentence cannot be said aloud, in a word or two; empty if it can."""
+    words = sentence.split()
+    if len(words) < MIN_WORDS:
+        return "too short"
+    if not re.match(r"[\"“‘(]?(?:[A-Z]|[a-zα-ωθ]-[a-z])", sentence):
+        return "fragment"
+    if not re.search(r"[.!][\"”’)]?$", sentence) or sentence.endswith(".."):
+        return "no end"
+    for name, pattern in (
+        ("dangling start", _DANGLING),
+        ("leans on its place", _LEANS),
+        ("numbered reference", _NUMBERED),
+        ("code", _CODE),
+        ("formula", _MATHS),
+        ("broken hyphen", _HYPHEN_BREAK),
+        ("heading", _HEADING_GLUE),
+    ):
+        if pattern.search(sentence):
+            return name
+    if any(sentence.count(a) != sentence.count(b) for a, b in ("()", "[]", "“”")) or sentence.count('"') % 2:
+        return "unbalanced"
+    return _by_tokens(words)
+
+
+def _by_tokens(words: list[str]) -> str:
+    bare = [word.strip(".,;:!?()[]\"'“”‘’") for word in words]
+    symbols = [word for word in bare if _is_symbol(word)]
+    if len(symbols) > 1 or (symbols and (len(words) < 10 or re.fullmatch(r"[a-z]", symbols[0]))):
+        return "formula"
+    if sum(any(c.isdigit() for c in word) for word in bare) > 2:
+        return "numbers"
+    capitals = [word[:1].isupper() for word in bare if word[:1].isalpha()]
+    if sum(capitals) > max(3, 0.4 * len(capitals)):
+        return "heading"
+    if not any(word.lower() in _VERBS or word.lower() in _COPULAS or re.search(r"[a-z]{3}(?:ed|es|ize|ise)$", word) for word in bare):
+        return "no verb"
+    return ""
+
+
+_COPULAS = frozenset("is are was were be can may must has have will would could should do does".split())
+
+
+def _is_symbol(word: str) -> bool:
+    """Whether a token is a piece of mathematics rather than a word."""
+    if not word or word in {"a", "A", "I"} or not any(c.isalnum() for c in word):
+        return bool(word) and word not in {"&", "-", "–", "—", "%"}
+    core = re.sub(r"(?:'s|’s)$", "", word)
+    if re.fullmatch(r"\d+(?:[.,]\d+)*%?|\d+(?:st|nd|rd|th)|\d[dD]|[A-Z]{1,3}\d|[A-Z][A-Z0-9&/-]+s?", core):
+        return False
+    if len(core) == 1 or re.fullmatch(r"[A-Z][ij]{2}", core):
+        return True
+    if len(core) == 2 and core.isalpha():
+        return core.lower() not in _TWO_LETTERS
+    if re.search(r"[A-Za-z]\d|\d[A-Za-z]", core) or re.search(r"[a-z][A-Z]", core.replace("-", " ")):
+        return not re.fullmatch(r"[A-Za-z]+-?\d{0,2}|[A-Z][a-z]+[A-Z]{0,2}[a-z]*", core)
+    return core.isalpha() and core.isascii() and not re.search(r"[aeiouyAEIOUY]", core) and not core.isupper()
+
+
+def trim(sentence: str, max_words: int = MAX_WORDS) -> str:
+    """A cleaned sentence of at most `max_words`, cut at clause borders only; empty if that cannot be done.
+
+    Nothing is cut off that holds a negation, a condition or a contrast, since the rest would say more
+    than the book does.
+    """
+    text = clean(sentence)
+    if refusal(text):
+        return ""
+    if len(text.split()) <= max_words:
+        return text
+    without = re.sub(r"\s*\([^()]*\)", "", text)
+    if len(without.split()) <= max_words and not refusal(without):
+        return without
+    borders = list(_BORDER.finditer(text))
+    for border in reversed(borders):
+        head, tail = text[: border.start()].rstrip(" ,;:"), text[border.end() :]
+        if len(head.split()) > max_words or _CONTRAST.search(tail) or head.count("(") != head.count(")"):
+            continue
+        if len(head.split()) < 8 or (_SUBORDINATE.match(head) and "," not in head):
+            continue
+        if not refusal(head + "."):
+            return head + "."
+    return ""
+
+
+def split_sentences(text: str) -> list[str]:
+    """The sentences of a passage, whole, in order; abbreviations such as "e.g." do not end one."""
+    pieces = _SENTENCE_END.split(" ".join(text.split()))
+    sentences: list[str] = []
+    for piece in pieces:
+        if sentences and _ABBREVIATION.search(sentences[-1]):
+            sentences[-1] += " " + piece
+        else:
+            sentences.append(piece)
+    return [sentence for sentence in sentences if sentence]
+
+
+@lru_cache(maxsize=4096)
+def stem(word: str) -> str:
+    """A light lemma: lower case, without possessive, plural and the commonest endings."""
+    word = re.sub(r"(?:'s|’s|')$", "", word.lower())
+    for ending, least, put in (("ies", 5, "y"), ("sses", 6, "ss"), ("xes", 5, "x"), ("ing", 7, ""), ("ed", 6, "")):
+        if word.endswith(ending) and len(word) >= least:
+            return _undoubled(word[: -len(ending)] + put)
+    if word.endswith("s") and not word.endswith(("ss", "us", "is")) and len(word) > 3:
+        word = word[:-1]
+    return word.removesuffix("e") if len(word) > 4 else word
+
+
+def _undoubled(word: str) -> str:
+    if len(word) > 4 and word[-1] == word[-2] and word[-1] not in "lsz":
+        word = word[:-1]
+    return word.removesuffix("e") if len(word) > 4 else word
+
+
+def content_stems(text: str) -> list[str]:
+    """Stems of the content words, in order of first use: no function words, nothing under three letters."""
+    words = re.findall(r"[A-Za-zÀ-ɏα-ω][A-Za-zÀ-ɏα-ω'’-]*[A-Za-zÀ-ɏα-ω]", text)
+    parts = [part for word in words for part in word.split("-")]
+    return list(dict.fromkeys(stem(part) for part in parts if len(part) > 2 and part.lower() not in _FUNCTION_WORDS))
+
+
+def label(sentence: str, wanted: set[str], taken: set[str]) -> str:
+    """Two to six words of the sentence that name what it is about: its key noun phrase.
+
+    wanted: stems that make a phrase a better label (topic and step); taken: labels already on the screen, in
+    lower case.
+    """
+    best, best_score = "", -99.0
+    for start, phrase in _noun_phrases(sentence):
+        words = phrase.split()
+        heads = [word for word in words if word.lower() not in _FUNCTION_WORDS]
+        if not 2 <= len(words) <= 6 or phrase.lower() in taken or len(phrase) > 44:
+            continue
+        stems = {stem(word) for word in heads}
+        score = 1.0 * len(stems & wanted) + 0.5 * min(len(words), 4) - 0.06 * start
+        score -= 0.7 * sum(word.lower() in _WEAK for word in heads)
+        if score > best_score:
+            best, best_score = phrase, score
+    if best:
+        return best[:1].upper() + best[1:]
+    return _opening(sentence, taken)
+
+
+def _opening(sentence: str, taken: set[str]) -> str:
+    words = [word.strip(",;:.()") for word in sentence.split()]
+    while len(words) > 2 and words[0].lower() in _FUNCTION_WORDS:
+        words = words[1:]
+    for count in (4, 5, 3, 6):
+        chosen = words[:count]
+        while len(chosen) > 2 and chosen[-1].lower() in _FUNCTION_WORDS:
+            chosen = chosen[:-1]
+        text = " ".join(chosen)
+        if text.lower() not in taken:
+            return text[:1].upper() + text[1:]
+    return ""
+
+
+def _noun_phrases(sentence: str) -> list[tuple[int, str]]:
+    """Runs of content words, joined by one "of" or "for", with the place where each starts."""
+    tokens = re.findall(r"[\w'’*-]+|[^\w\s]", sentence)
+    runs: list[tuple[int, list[str]]] = []
+    current: list[str] = []
+    begin = 0
+    for n, token in enumerate([*tokens, "."]):
+        low = token.lower()
+        if re.match(r"\w", token) and low not in _FUNCTION_WORDS and low not in _VERBS and not low.endswith("ly"):
+            if not current and re.search(r"[a-z]{2}ed$", low):
+                continue
+            begin = begin if current else n
+            current.append(token)
+        elif current:
+            runs.append((begin, current))
+            current = []
+    phrases = [(start, " ".join(run)) for start, run in runs]
+    for (start, left), (after, right) in zip(runs, runs[1:], strict=False):
+        between = tokens[start + len(left) : after]
+        if between and between[0].lower() in _ADJUNCT and len(between) <= 2 and all(word.lower() in {*_ADJUNCT, "the", "a", "an"} for word in between):
+            phrases.append((start, " ".join([*left, *between, *right])))
+    return phrases
