@@ -1,0 +1,56 @@
+"""What the tabs share: the handles that one tab uses to reach another, and the waiting for a job."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import gradio as gr
+
+from t2v_studio.jobs.model import Job
+from t2v_studio.studio import Studio
+
+PACE_BUSY_S, PACE_IDLE_S = 1.0, 10.0
+SHORT_WAIT_S, SHORT_STEP_S = 2.5, 0.05
+
+
+@dataclass
+class Page:
+    """Handles of the shell. A tab listens to `opened` and `again`, and writes to them through `target`."""
+
+    studio: Studio
+    tabs: gr.Tabs
+    timer: gr.Timer
+    opened: gr.State
+    again: gr.State
+    viewer: gr.HTML
+    header: gr.HTML
+    loads: list[dict[str, Any]] = field(default_factory=list)
+
+    def on_load(self, handler: Any, inputs: Any = None, outputs: Any = None) -> None:
+        """`handler` runs when a page is opened or reloaded."""
+        self.loads.append({"fn": handler, "inputs": inputs, "outputs": outputs})
+
+
+QUIET: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
+"""For listeners that only read rows or write one."""
+
+
+def target(kind: str, name: str, **more: Any) -> dict[str, Any]:
+    """A value for `opened` or `again`; the stamp makes the same choice count twice."""
+    return {"kind": kind, "id": name, "stamp": time.monotonic_ns(), **more}
+
+
+def busy() -> Any:
+    """The timer at its quick pace, for handlers that have just queued a job."""
+    return gr.Timer(PACE_BUSY_S)
+
+
+def settle(studio: Studio, job: Job, seconds: float = SHORT_WAIT_S) -> Job:
+    """The job once it has ended, or as it stands after `seconds`: quick work answers at once, long work goes on."""
+    until = time.monotonic() + seconds
+    while not job.ended and time.monotonic() < until:
+        time.sleep(SHORT_STEP_S)
+        job = studio.job(job.id)
+    return job
