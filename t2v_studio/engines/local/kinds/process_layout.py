@@ -1,0 +1,335 @@
+"""Where the cards and links of a process stand: flow, cycle, timeline and map."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from t2v_studio.engines.local.display import Box, Point
+from t2v_studio.engines.local.text import fit
+
+BADGE = 20.0
+"""Radius of the number on a card."""
+
+PAD = 18.0
+LABEL_SIZE = 34.0
+LIFT = 5.0
+"""The active card grows by this on every side; links end clear of it."""
+
+CLEAR = LIFT + 5.0
+
+Path = tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Cards in order; the link that leads to each card (empty for none); lines and words that always stand."""
+
+    cards: tuple[Box, ...]
+    links: tuple[Path, ...]
+    arrows: bool = True
+    closing: Path = ()
+    """The link from the last card back to the first, in a cycle."""
+    axis: Path = ()
+    marks: tuple[Point, ...] = ()
+    centre: Box | None = None
+
+
+def text_area(card: Box) -> Box:
+    """The part of a card that its label may fill: beside the number in a flat card, below it in a tall one."""
+    if is_flat(card):
+        left = card.x + PAD * 0.8 + 2 * BADGE + 12
+        return Box(left, card.y + 8, card.right - PAD * 0.8 - left, card.h - 16)
+    top = card.y + PAD + 2 * BADGE + 10
+    return Box(card.x + PAD, top, card.w - 2 * PAD, card.bottom - PAD * 0.8 - top)
+
+
+def is_flat(card: Box) -> bool:
+    return card.h < 150 or card.w > 2.2 * card.h
+
+
+@lru_cache(maxsize=256)
+def label_size(labels: tuple[str, ...], cards: tuple[Box, ...]) -> tuple[float, int]:
+    """The one size at which every label fits its card, and the number of labels that are cut even so."""
+    size, cut = LABEL_SIZE, 0
+    for label, card in zip(labels, cards, strict=True):
+        area = text_area(card)
+        fitted = fit(label, area.w, area.h, LABEL_SIZE, weight="bold")
+        size, cut = min(size, fitted.size), cut + fitted.cut
+    return size, cut
+
+
+def place(layout: str, labels: tuple[str, ...], box: Box, centre: str) -> Plan:
+    """Cards and links of one of the four layouts inside a box."""
+    box = box.inset(LIFT + 2)
+    wide = box.w > 1.25 * box.h
+    if layout == "cycle" and len(labels) > 1:
+        return _cycle(labels, box, bool(centre))
+    if layout == "timeline":
+        if wide and len(labels) > 1:
+            return _timeline(labels, box)
+        if box.h / len(labels) >= 84:
+            return _upright_timeline(labels, box)
+    if layout == "map":
+        return _map(labels, box) if wide else _trunk(labels, box)
+    return _flow(labels, box)
+
+
+def _grid(
+    count: int, columns: int, box: Box, gap_x: float, gap_y: float, widest: float, tallest: float
+) -> tuple[Box, ...]:
+    rows = math.ceil(count / columns)
+    w = min(widest, (box.w - gap_x * (columns - 1)) / columns)
+    h = min(tallest, (box.h - gap_y * (rows - 1)) / rows)
+    top = box.centre.y - (rows * h + (rows - 1) * gap_y) / 2
+    cards = []
+    for i in range(count):
+        row, column = divmod(i, columns)
+        in_row = min(columns, count - row * columns)
+        left = box.centre.x - (in_row * w + (in_row - 1) * gap_x) / 2
+        cards.append(Box(left + column * (w + gap_x), top + row * (h + gap_y), w, h))
+    return tuple(cards)
+
+
+def _flow(labels: tuple[str, ...], box: Box) -> Plan:
+    best: tuple[float, tuple[Box, ...], int] | None = None
+    for columns in range(1, len(labels) + 1):
+        gap_y = 40.0 if columns == 1 else 52.0
+        cards = _grid(len(labels), columns, box, 58.0, gap_y, 460.0 if columns > 1 else 620.0, 230.0)
+        if cards[0].w < 120 or cards[0].h < 52:
+            continue
+        size, cut = label_size(labels, cards)
+        holes = -len(labels) % columns
+        score = size - 12 * cut - 2.0 * holes - 3.0 * (math.ceil(len(labels) / columns) - 1)
+        if best is None or score > best[0]:
+            best = (score, cards, columns)
+    if best is None:
+        columns = 2 if box.w > 420 else 1
+        best = (0.0, _grid(len(labels), columns, box, 40.0, 24.0, 460.0, 230.0), columns)
+    _, cards, columns = best
+    links: list[Path] = [()]
+    for i in range(1, len(cards)):
+        links.append(_link(cards[i - 1], cards[i]))
+    return Plan(cards, tuple(links))
+
+
+def _link(a: Box, b: Box) -> Path:
+    """From the edge of one card to the edge of another: straight where they face each other, else in an elbow."""
+    if abs(a.centre.y - b.centre.y) < 1:
+        sign = 1 if b.x > a.x else -1
+        start = a.right if sign > 0 else a.x
+        end = b.x if sign > 0 else b.right
+        return (Point(start + sign * CLEAR, a.centre.y), Point(end - sign * CLEAR, b.centre.y))
+    sign = 1 if b.y > a.y else -1
+    start_y = a.bottom + CLEAR if sign > 0 else a.y - CLEAR
+    end_y = b.y - CLEAR if sign > 0 else b.bottom + CLEAR
+    if abs(a.centre.x - b.centre.x) < 1:
+        return (Point(a.centre.x, start_y), Point(b.centre.x, end_y))
+    middle = (a.bottom + b.y) / 2 if sign > 0 else (a.y + b.bottom) / 2
+    return (Point(a.centre.x, start_y), Point(a.centre.x, middle), Point(b.centre.x, middle), Point(b.centre.x, end_y))
+
+
+def _cycle(labels: tuple[str, ...], box: Box, has_centre: bool) -> Plan:
+    ring = _ring(labels, box)
+    if ring is not None:
+        return ring
+    return _racetrack(labels, box, has_centre)
+
+
+def _ring(labels: tuple[str, ...], box: Box) -> Plan | None:
+    """Cards on an ellipse, joined by its arcs; None where they would touch."""
+    count = len(labels)
+    if count < 3 or count > 6:
+        return None
+    w = min(300.0, box.w * 0.31)
+    h = min(110.0, box.h * 0.27)
+    rx, ry = min((box.w - w) / 2, 2.3 * (box.h - h) / 2), (box.h - h) / 2
+    angles = [-math.pi / 2 + 2 * math.pi * i / count for i in range(count)]
+    cards = tuple(
+        Box(box.centre.x + rx * math.cos(a) - w / 2, box.centre.y + ry * math.sin(a) - h / 2, w, h) for a in angles
+    )
+    apart = all(cards[i].inset(-14).overlap(cards[j].inset(-14)) == 0 for i in range(count) for j in range(i))
+    if not apart or label_size(labels, cards)[1]:
+        return None
+    arcs = [
+        _arc(box, rx, ry, angles[i - 1], angles[i - 1] + 2 * math.pi / count, cards[i - 1], cards[i])
+        for i in range(count)
+    ]
+    if any(len(arc) < 2 for arc in arcs):
+        return None
+    centre = Box(box.centre.x - rx * 0.42, box.centre.y - 44, rx * 0.84, 88)
+    return Plan(cards, ((), *arcs[1:]), closing=arcs[0], centre=centre)
+
+
+def _arc(box: Box, rx: float, ry: float, start: float, end: float, a: Box, b: Box) -> Path:
+    steps = 48
+    points = [
+        Point(box.centre.x + rx * math.cos(t), box.centre.y + ry * math.sin(t))
+        for t in (start + (end - start) * i / steps for i in range(steps + 1))
+    ]
+    grown = (a.inset(-CLEAR), b.inset(-CLEAR))
+    return tuple(p for p in points if not any(g.contains(Box(p.x, p.y, 0, 0), 0) for g in grown))
+
+
+def _racetrack(labels: tuple[str, ...], box: Box, has_centre: bool) -> Plan:
+    """Two rows (or columns) that are walked round; the word of the centre stands between them."""
+    count = len(labels)
+    wide = box.w > 1.1 * box.h and count > 2
+    if not wide:
+        return _tall_racetrack(labels, box, has_centre)
+    first = math.ceil(count / 2)
+    middle = 96.0 if has_centre else 64.0
+    h = min(150.0, (box.h - middle) / 2)
+    gap = 54.0
+    w = min(320.0, (box.w - gap * (first - 1)) / first)
+    top = box.centre.y - h - middle / 2
+    cards = [*_row(first, box, top, w, h, gap), *reversed(_row(count - first, box, top + h + middle, w, h, gap))]
+    links = tuple(() if i == 0 else _link(cards[i - 1], cards[i]) for i in range(count))
+    centre = Box(box.x + w * 0.75, box.centre.y - 30, box.w - 1.5 * w, 60)
+    return Plan(tuple(cards), links, closing=_link(cards[-1], cards[0]), centre=centre)
+
+
+def _row(count: int, box: Box, y: float, w: float, h: float, gap: float) -> list[Box]:
+    left = box.centre.x - (count * w + (count - 1) * gap) / 2
+    return [Box(left + i * (w + gap), y, w, h) for i in range(count)]
+
+
+def _tall_racetrack(labels: tuple[str, ...], box: Box, has_centre: bool) -> Plan:
+    count = len(labels)
+    right = math.ceil(count / 2)
+    head = 56.0 if has_centre else 0.0
+    area = Box(box.x, box.y + head, box.w, box.h - head)
+    gap_x, gap_y = 64.0, 36.0
+    w = min(380.0, (area.w - gap_x) / 2)
+    h = min(150.0, (area.h - gap_y * (right - 1)) / right)
+    pitch = h + gap_y
+    top = area.centre.y - (right * h + (right - 1) * gap_y) / 2
+    left_x, right_x = area.centre.x - gap_x / 2 - w, area.centre.x + gap_x / 2
+    cards = [Box(left_x, top + i * pitch, w, h) for i in range(right)]
+    cards += [Box(right_x, top + i * pitch, w, h) for i in reversed(range(count - right))]
+    if count % 2 and count > 1:
+        cards[right:] = [Box(card.x, card.y + pitch / 2, w, h) for card in cards[right:]]
+    links = tuple(() if i == 0 else _side_link(cards[i - 1], cards[i]) for i in range(count))
+    closing = _side_link(cards[-1], cards[0]) if count > 2 else ()
+    centre = Box(box.x, box.y, box.w, 48) if has_centre else None
+    return Plan(tuple(cards), links, closing=closing, centre=centre)
+
+
+def _side_link(a: Box, b: Box) -> Path:
+    if abs(a.centre.x - b.centre.x) < 1 or abs(a.centre.y - b.centre.y) < 1:
+        return _link(a, b)
+    sign = 1 if b.x > a.x else -1
+    start = a.right if sign > 0 else a.x
+    end = b.x if sign > 0 else b.right
+    middle = (start + end) / 2
+    return (
+        Point(start + sign * CLEAR, a.centre.y),
+        Point(middle, a.centre.y),
+        Point(middle, b.centre.y),
+        Point(end - sign * CLEAR, b.centre.y),
+    )
+
+
+def _timeline(labels: tuple[str, ...], box: Box) -> Plan:
+    """Marks on a line from left to right, cards by turns above and below."""
+    count = len(labels)
+    pitch = box.w / (count + (0 if count < 3 else 0.6))
+    w = min(330.0, 2 * pitch - 28 if count > 2 else pitch - 40)
+    h = min(150.0, (box.h - 96) / 2)
+    y = box.centre.y
+    span = pitch * (count - 1)
+    inset = min((box.w - span) / 2, w / 2)
+    xs = [box.x + inset + i * (box.w - 2 * inset) / (count - 1) for i in range(count)]
+    w = min(w, 2 * (xs[1] - xs[0]) - 24) if count > 2 else w
+    cards = []
+    for i, x in enumerate(xs):
+        left = min(max(x - w / 2, box.x), box.right - w)
+        cards.append(Box(left, y - 48 - h if i % 2 == 0 else y + 48, w, h))
+    marks = tuple(Point(x, y) for x in xs)
+    links: tuple[Path, ...] = ((), *((marks[i - 1], marks[i]) for i in range(1, count)))
+    return Plan(tuple(cards), links, arrows=False, axis=(Point(box.x, y), Point(box.right, y)), marks=marks)
+
+
+def _upright_timeline(labels: tuple[str, ...], box: Box) -> Plan:
+    count = len(labels)
+    gap = 22.0
+    h = min(130.0, (box.h - gap * (count - 1)) / count)
+    top = box.centre.y - (count * h + (count - 1) * gap) / 2
+    x = box.x + 22
+    cards = tuple(Box(box.x + 58, top + i * (h + gap), box.w - 58, h) for i in range(count))
+    marks = tuple(Point(x, card.centre.y) for card in cards)
+    links: tuple[Path, ...] = ((), *((marks[i - 1], marks[i]) for i in range(1, count)))
+    return Plan(cards, links, arrows=False, axis=(Point(x, top), Point(x, cards[-1].bottom)), marks=marks)
+
+
+def _map(labels: tuple[str, ...], box: Box) -> Plan:
+    """The word of the centre in the middle, cards to its right and left."""
+    count = len(labels)
+    right = math.ceil(count / 2)
+    centre_w = min(280.0, box.w * 0.26)
+    w = min(340.0, (box.w - centre_w - 2 * 70) / 2)
+    centre = Box(box.centre.x - centre_w / 2, box.centre.y - 62, centre_w, 124)
+    gap = 22.0
+    h = min(120.0, (box.h - gap * (right - 1)) / right)
+    cards: list[Box] = []
+    for side, members in ((1, right), (-1, count - right)):
+        top = box.centre.y - (members * h + (members - 1) * gap) / 2
+        left = box.centre.x + centre_w / 2 + (box.w - centre_w) / 2 - w if side > 0 else box.x
+        cards += [Box(left, top + i * (h + gap), w, h) for i in range(members)]
+    links = tuple(_spoke(centre, card) for card in cards)
+    return Plan(tuple(cards), links, arrows=False, centre=centre)
+
+
+def _spoke(centre: Box, card: Box) -> Path:
+    sign = 1 if card.centre.x > centre.centre.x else -1
+    start = Point(centre.right if sign > 0 else centre.x, centre.centre.y)
+    end = Point((card.x if sign > 0 else card.right) - sign * LIFT, card.centre.y)
+    return _bend(start, end)
+
+
+def _bend(start: Point, end: Point) -> Path:
+    """An S-shaped curve that leaves and arrives level."""
+    points = []
+    for i in range(25):
+        t = i / 24
+        points.append(Point(start.x + (end.x - start.x) * t, start.y + (end.y - start.y) * t * t * (3 - 2 * t)))
+    return tuple(points)
+
+
+def _trunk(labels: tuple[str, ...], box: Box) -> Plan:
+    """The word of the centre on top, cards in two columns on a trunk: for narrow frames."""
+    count = len(labels)
+    head_h = 60.0
+    centre = Box(box.x + box.w * 0.14, box.y, box.w * 0.72, head_h)
+    area = Box(box.x, box.y + head_h + 24, box.w, box.h - head_h - 24)
+    rows = math.ceil(count / 2)
+    gap_x, gap_y = 60.0, 18.0
+    w, h = (area.w - gap_x) / 2, min(130.0, (area.h - gap_y * (rows - 1)) / rows)
+    x = area.centre.x
+    cards = []
+    links: list[Path] = []
+    for i in range(count):
+        row, column = divmod(i, 2)
+        card = Box(area.x if column == 0 else area.right - w, area.y + row * (h + gap_y), w, h)
+        edge = card.right + LIFT if column == 0 else card.x - LIFT
+        cards.append(card)
+        links.append((Point(x, centre.bottom), Point(x, card.centre.y), Point(edge, card.centre.y)))
+    return Plan(tuple(cards), tuple(links), arrows=False, centre=centre)
+
+
+def along(path: Sequence[Point], t: float) -> tuple[Path, Point]:
+    """The first share `t` of a path by length, and the point where it ends."""
+    lengths = [math.dist(path[i - 1], path[i]) for i in range(1, len(path))]
+    left = sum(lengths) * min(max(t, 0.0), 1.0)
+    kept = [path[0]]
+    for i, length in enumerate(lengths, start=1):
+        if length >= left or i == len(lengths):
+            share = left / length if length else 1.0
+            a, b = path[i - 1], path[i]
+            end = Point(a[0] + (b[0] - a[0]) * min(share, 1.0), a[1] + (b[1] - a[1]) * min(share, 1.0))
+            return (*kept, end), end
+        kept.append(path[i])
+        left -= length
+    return tuple(kept), kept[-1]
