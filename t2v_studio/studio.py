@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from t2v_studio.jobs.model import Job
+from t2v_studio.errors import InputError, LimitError, NotFoundError, UnavailableError
+from t2v_studio.jobs.executors import Executor, InlineExecutor
+from t2v_studio.jobs.handlers import HANDLERS, LOADERS
+from t2v_studio.jobs.model import Job, Lane
+from t2v_studio.jobs.queue import Queue
+from t2v_studio.jobs.roster import BREAKER_DEATHS, Roster
+from t2v_studio.jobs.running import raise_error
+from t2v_studio.jobs.supervisor import LANES, Supervisor, read_tail, reconcile, supervised
+from t2v_studio.jobs.worker import QUICK_KINDS
 from t2v_studio.library.passages import Passage, SearchResult
 from t2v_studio.planning.plan import ScenePlan
-from t2v_studio.production.record import VideoRecord
 from t2v_studio.production.request import VideoRequest
 from t2v_studio.settings import Settings, load_settings
 from t2v_studio.workspace import Workspace
 
+if TYPE_CHECKING:
+    from t2v_studio.production.record import VideoRecord
+
 OnProgress = Callable[[Job], None]
+BOOK_SUFFIXES = (".pdf", ".txt", ".md")
+QUERIES_MAX = 10_000
 
 
 class Studio:
@@ -28,109 +41,326 @@ class Studio:
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or load_settings()
         self.workspace = Workspace.at(self.settings.home)
+        self._queue = Queue(self.workspace)
+        self._roster = Roster(self._queue)
+        self._inline = InlineExecutor(self.settings, self.workspace, HANDLERS, LOADERS)
+        self._executor: Executor | None = None
 
     # --- library -----------------------------------------------------------------------------
-    def submit_book(self, path: Path, *, title: str = "", password: str = "", min_words: int | None = None,
-                    max_words: int | None = None, save_rejected: bool = True) -> Job:
+    def submit_book(
+        self,
+        path: Path,
+        *,
+        title: str = "",
+        password: str = "",
+        min_words: int | None = None,
+        max_words: int | None = None,
+        save_rejected: bool = True,
+    ) -> Job:
         """Queue the ingest of a PDF, text or Markdown file. Result: book, title, pages, kept, rejected."""
-        raise NotImplementedError
+        book = self._checked_book(path)
+        low = self.settings.min_words if min_words is None else min_words
+        high = self.settings.max_words if max_words is None else max_words
+        _check_words(low, high)
+        spec = {
+            "path": str(book),
+            "title": title.strip()[:300],
+            "password": password,
+            "min_words": min_words,
+            "max_words": max_words,
+            "save_rejected": save_rejected,
+        }
+        return self._submit("ingest", "library", spec, f"Add {book.name}")
+
+    def _checked_book(self, path: Path) -> Path:
+        """The file to read: it exists, is a plain file of a known kind, and is not too large."""
+        path = Path(path).expanduser()
+        if path.suffix.lower() not in BOOK_SUFFIXES:
+            raise InputError(
+                "bad_book_type",
+                f"book: {path.name} is not a PDF, text or Markdown file.",
+                f"Give a file that ends in {', '.join(BOOK_SUFFIXES)}.",
+            )
+        if not path.exists():
+            raise InputError("no_such_file", f"book: {path} is not there.", "Check the path.")
+        if not path.is_file():
+            raise InputError("not_a_file", f"book: {path} is not a file.", "Give one book at a time.")
+        try:
+            with path.open("rb"):
+                size = path.stat().st_size
+        except OSError as error:
+            raise InputError(
+                "book_unreadable", f"book: {path} cannot be read ({error.strerror}).", "Check its permissions."
+            ) from error
+        if size == 0:
+            raise InputError("empty_file", f"book: {path.name} is empty.", "Give the book itself.")
+        if size > self.settings.upload_max_mb * 1_000_000:
+            raise LimitError(
+                "book_too_large",
+                f"book: {path.name} has {size / 1e6:.0f} MB; at most {self.settings.upload_max_mb} are taken.",
+                "Raise T2V_UPLOAD_MAX_MB, or split the book.",
+            )
+        return path.resolve()
 
     def books(self) -> list[dict[str, Any]]:
         """Rows: book, title, file_name, pages, kept, rejected, words, added_at."""
-        raise NotImplementedError
+        from t2v_studio.library.shelf import book_rows
+
+        return book_rows(self.workspace)
 
     def book(self, book_id: str) -> dict[str, Any]:
         """One row of `books()` with counts by rejection reason, sections, and retrieval figures if measured."""
-        raise NotImplementedError
+        from t2v_studio.library.shelf import book_details
 
-    def passages(self, book_id: str, *, state: str = "kept", reason: str = "", offset: int = 0, limit: int = 100) -> list[Passage]:
-        raise NotImplementedError
+        return book_details(self.workspace, book_id)
+
+    def passages(
+        self, book_id: str, *, state: str = "kept", reason: str = "", offset: int = 0, limit: int = 100
+    ) -> list[Passage]:
+        """Passages in the order of the book; `reason` narrows the rejected ones."""
+        from t2v_studio.library.shelf import passages
+
+        return passages(self.workspace, book_id, state=state, reason=reason, offset=offset, limit=limit)
 
     def page_picture(self, book_id: str, page: int) -> Path:
         """A PNG of a page, rendered once and cached. Raises NotFoundError where the book is not a PDF."""
-        raise NotImplementedError
+        from t2v_studio.library.shelf import page_picture
+
+        return page_picture(self.workspace, self.settings, book_id, page)
 
     def submit_search(self, queries: list[str], *, k: int = 10, book_ids: list[str] | None = None) -> Job:
         """Result: results[], one SearchResult (as JSON) a query."""
-        raise NotImplementedError
+        asked = [query.strip() for query in queries]
+        if not asked or not all(asked):
+            raise InputError("empty_query", "query: there is nothing to look for.", "Type a few words.")
+        if len(asked) > QUERIES_MAX:
+            raise InputError(
+                "too_many_queries",
+                f"queries: {len(asked)} at once; at most {QUERIES_MAX} are taken.",
+                "Split the file.",
+            )
+        if not 1 <= k <= 500:
+            raise InputError("bad_k", f"k: {k} hits.", "Ask for 1 to 500 hits.")
+        title = f'Search "{asked[0][:80]}"' if len(asked) == 1 else f"Search {len(asked)} queries"
+        return self._submit("search", "library", {"queries": asked, "k": k, "book_ids": book_ids or []}, title)
 
     def search(self, query: str, *, k: int = 10, book_ids: list[str] | None = None) -> SearchResult:
         """`submit_search` for one query, waited for."""
-        raise NotImplementedError
+        job = self.wait(self.submit_search([query], k=k, book_ids=book_ids).id)
+        return SearchResult.model_validate(job.result["results"][0])
 
     def submit_evaluation(self, book_id: str) -> Job:
-        raise NotImplementedError
+        """Measure search on the book's own index and outline. Result: as of `library.evaluate`."""
+        return self._submit(
+            "evaluate", "library", {"book": book_id}, f"Measure search in {self.book(book_id)['title']}"
+        )
 
     def submit_removal(self, book_id: str) -> Job:
-        raise NotImplementedError
+        """Erase a book. Result: book, title."""
+        return self._submit("remove", "library", {"book": book_id}, f"Remove {self.book(book_id)['title']}")
 
     def export_book(self, book_id: str, folder: Path) -> list[Path]:
         """Writes book_chunks.jsonl and book_chunks.rejected.jsonl."""
-        raise NotImplementedError
+        from t2v_studio.library.shelf import export_jsonl
+
+        return export_jsonl(self.workspace, book_id, Path(folder).expanduser())
 
     # --- planning and production -------------------------------------------------------------
     def templates(self) -> list[dict[str, Any]]:
         """Rows: name, title, topic, audience, objective, scenes."""
-        raise NotImplementedError
+        from t2v_studio.planning.templates import load_templates
+
+        return [
+            {
+                "name": template.name,
+                "title": template.title,
+                "topic": template.topic,
+                "audience": template.audience,
+                "objective": template.objective,
+                "scenes": [scene.title for scene in template.scenes],
+            }
+            for template in load_templates().values()
+        ]
 
     def submit_plan(self, request: VideoRequest) -> Job:
         """Result: plan, evidence (scene id to list), grounding, notices."""
-        raise NotImplementedError
+        return self._submit("plan", "library", {"request": request.model_dump(mode="json")}, request.topic)
 
     def submit_video(self, request: VideoRequest, *, output: Path | None = None) -> Job:
         """Result: id, video, record, frames, fps, duration_s, verdict, notices."""
-        raise NotImplementedError
+        spec = {"request": request.model_dump(mode="json"), "output": _checked_output(output)}
+        return self._submit("video", "library" if request.use_rag else "studio", spec, request.topic)
 
     def submit_pair(self, request: VideoRequest, *, output: Path | None = None) -> Job:
         """Result: id, no_rag, rag_semantic (each as of a video), grounding."""
-        raise NotImplementedError
+        spec = {"request": request.model_dump(mode="json"), "output": _checked_output(output)}
+        return self._submit("pair", "library", spec, f"Pair: {request.topic}")
 
     def videos(self, *, limit: int = 60) -> list[dict[str, Any]]:
         """Rows, newest first: id, title, topic, engine, arm, pair_id, duration_s, verdict, created_at, poster, video."""
-        raise NotImplementedError
+        from t2v_studio.production.records import video_rows
+
+        return video_rows(self.workspace, limit)
 
     def video(self, video_id: str) -> VideoRecord:
-        raise NotImplementedError
+        from t2v_studio.production.records import read_record
+
+        return read_record(self.video_folder(video_id) / "record.json")
 
     def video_folder(self, video_id: str) -> Path:
-        raise NotImplementedError
+        """Raises NotFoundError."""
+        folder = self.workspace.video(video_id)
+        if not folder.is_dir():
+            raise NotFoundError("unknown_video", f"There is no video {video_id!r}.", "List them with: t2v videos list")
+        return folder
 
     def pair(self, pair_id: str) -> dict[str, Any]:
         """Both records and the grounding report: no_rag, rag_semantic, grounding."""
-        raise NotImplementedError
+        from t2v_studio.production.pairs import read_pair
+
+        return read_pair(self.workspace, pair_id)
 
     def figure(self, plan: ScenePlan, scene: int, at: float, output: Path, **canvas: Any) -> Path:
         """One frame of a plan as SVG, PDF or PNG, by the suffix of `output`. scene counts from 1; at is 0 to 1."""
-        raise NotImplementedError
+        from t2v_studio.production.figures import write_figure
+
+        return write_figure(plan, scene, at, Path(output).expanduser(), **canvas)
 
     def engines(self) -> list[dict[str, Any]]:
         """Rows: name, ok, message, hint."""
-        raise NotImplementedError
+        from t2v_studio.engines.registry import engine_rows
+
+        return engine_rows()
 
     # --- jobs --------------------------------------------------------------------------------
     def jobs(self, *, active: bool = False, limit: int = 50) -> list[Job]:
-        raise NotImplementedError
+        """Newest first; searches are left out."""
+        self._bury_the_dead()
+        return self._queue.list(active=active, limit=limit, without=QUICK_KINDS)
 
     def job(self, job_id: str) -> Job:
-        raise NotImplementedError
+        job = self._queue.get(job_id)
+        if job.state in ("starting", "running"):
+            self._bury_the_dead()
+            job = self._queue.get(job_id)
+        return job
 
     def cancel(self, job_id: str) -> Job:
-        raise NotImplementedError
+        """Ask a job to stop; a waiting one ends at once. An ended job stays as it is."""
+        return self._queue.request_cancel(job_id)
 
     def log(self, job_id: str, lines: int = 200) -> str:
-        raise NotImplementedError
+        """The last lines of a job's log; empty where it has written nothing."""
+        return "\n".join(read_tail(self.workspace.job_log(self._queue.get(job_id).id), lines))
 
     def wait(self, job_id: str, on_progress: OnProgress | None = None, timeout_s: float | None = None) -> Job:
-        raise NotImplementedError
+        """Follow a job to its end, or do it here where nobody else would.
+
+        Raises the job's error; LimitError after `timeout_s` (the job goes on); BusyError where another
+        process holds the library; UnavailableError where the workers of its lane keep dying.
+        """
+        until = time.monotonic() + timeout_s if timeout_s is not None else float("inf")
+        version, looked_at, poll_s = -1, 0.0, 0.004
+        while True:
+            seen, now = self._queue.data_version(), time.monotonic()
+            if seen != version or now - looked_at > 0.5:
+                version, looked_at = seen, now
+                job = self.job(job_id)
+                if job.ended:
+                    raise_error(job)
+                    return job
+                if job.state == "queued" and not self._somebody_takes(job):
+                    self._inline.run(job_id, on_progress)
+                    version = -1
+                    continue
+                if on_progress is not None:
+                    on_progress(job)
+            if now > until:
+                raise LimitError(
+                    "wait_timeout",
+                    f"The job did not end within {timeout_s:g} s.",
+                    "It goes on. Look at it with: t2v jobs list",
+                )
+            time.sleep(poll_s)
+            poll_s = min(poll_s * 1.1, 0.05)
+
+    def _somebody_takes(self, job: Job) -> bool:
+        """Whether an app or a worker on this workspace will take the job."""
+        lane = next(lane for lane in LANES if lane == job.lane)
+        if self._roster.paused(lane) and not self._roster.alive(lane):
+            raise UnavailableError(
+                "workers_failing",
+                f"The workers of the {lane} lane ended {BREAKER_DEATHS} times within ten minutes, so no more are started.",
+                f"Read {self.workspace.run / f'worker-{lane}.log'}, run t2v doctor, then restart the app.",
+            )
+        return supervised(self.workspace) or self._roster.alive(lane)
+
+    def _bury_the_dead(self) -> None:
+        """Mark jobs of dead processes as lost, where no supervisor does it."""
+        if self._queue.held() and not supervised(self.workspace):
+            reconcile(self._queue, self._roster)
 
     # --- the running app ---------------------------------------------------------------------
     def start(self) -> None:
-        """Start the supervisor (in the web app's process); workers are started and adopted by it."""
-        raise NotImplementedError
+        """Look after this workspace's queue (the web app calls this): adopt running workers, start new ones on demand."""
+        if self._executor is None:
+            self._executor = (
+                self._inline if self.settings.executor == "inline" else Supervisor(self.settings, self.workspace)
+            )
+            self._executor.start()
 
     def stop(self, *, workers: bool = False) -> None:
-        raise NotImplementedError
+        """Leave the queue; workers and their jobs go on unless `workers` is true."""
+        if self._executor is not None:
+            self._executor.stop(workers=workers)
+            self._executor = None
+
+    def health(self) -> dict[str, Any]:
+        """supervised: whether an app looks after the queue. workers: rows lane, pid, state, job.
+        paused: lanes whose workers died so often that none is started, with a hint each."""
+        rows = [row for row in self._roster.present() if row.identity.alive()]
+        return {
+            "supervised": supervised(self.workspace),
+            "workers": [
+                {"lane": row.lane, "pid": row.identity.pid, "state": row.state, "job": row.details.get("job", "")}
+                for row in rows
+            ],
+            "paused": {
+                lane: f"Its workers ended {BREAKER_DEATHS} times within ten minutes. Run t2v doctor, then resume."
+                for lane in LANES
+                if self._roster.paused(lane)
+            },
+        }
+
+    def resume(self) -> None:
+        """Start workers again after they died too often."""
+        self._roster.forgive()
+        if self._executor is not None:
+            self._executor.wake()
 
     def doctor(self) -> list[dict[str, Any]]:
         """Rows: name, state (ok, missing, warning), found, cost (what its absence costs), hint."""
-        raise NotImplementedError
+        from t2v_studio.doctor import examine
+
+        return examine(self.settings, self.workspace)
+
+    def _submit(self, kind: str, lane: Lane, spec: dict[str, Any], title: str = "") -> Job:
+        job = self._queue.submit(kind, lane, spec, title=title)
+        if self._executor is not None:
+            self._executor.wake()
+        return job
+
+
+def _check_words(low: int, high: int) -> None:
+    for name, value, least, most in (("min_words", low, 5, 400), ("max_words", high, 20, 1000)):
+        if not least <= value <= most:
+            raise InputError("bad_words", f"{name}: {value} words.", f"Give {least} to {most}.")
+    if low >= high:
+        raise InputError(
+            "bad_words", f"min_words: {low} is not below max_words, {high}.", "Passages need room: try 45 and 220."
+        )
+
+
+def _checked_output(output: Path | None) -> str:
+    """An output path as it travels in the row: absolute, since a worker runs elsewhere."""
+    return str(Path(output).expanduser().absolute()) if output is not None else ""

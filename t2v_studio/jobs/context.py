@@ -1,0 +1,112 @@
+"""What a handler is given: progress, cancellation, and the objects that outlive a job."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from t2v_studio.errors import CancelledError
+from t2v_studio.jobs.model import Job
+from t2v_studio.jobs.queue import Queue
+from t2v_studio.settings import Settings
+from t2v_studio.workspace import Workspace
+
+REPORTS_PER_SECOND = 4
+log = logging.getLogger(__name__)
+
+Loader = Callable[[Settings, Workspace], Any]
+"""Builds a long-lived object; its `close()`, where it has one, is called when the process ends its work."""
+
+
+class Residents:
+    """Objects that stay between jobs, built when they are first asked for."""
+
+    def __init__(self, settings: Settings, workspace: Workspace, loaders: Mapping[str, Loader]) -> None:
+        self._settings = settings
+        self._workspace = workspace
+        self._loaders = loaders
+        self._built: dict[str, Any] = {}
+        self._lock = threading.RLock()
+
+    def __call__(self, key: str) -> Any:
+        with self._lock:
+            if key not in self._built:
+                self._built[key] = self._loaders[key](self._settings, self._workspace)
+            return self._built[key]
+
+    def close(self) -> None:
+        """Close what was built, so that another process may own it."""
+        with self._lock:
+            for resident in self._built.values():
+                closing = getattr(resident, "close", None)
+                if closing is not None:
+                    closing()
+            self._built.clear()
+
+
+class JobContext:
+    """The `Context` of one job.
+
+    between: called at every report, for short work that need not wait for the end of a long job.
+    written: called after the row was written, for somebody who watches from the same process.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        settings: Settings,
+        job: Job,
+        worker: str,
+        residents: Residents,
+        between: Callable[[], None] | None = None,
+        written: Callable[[], None] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.workspace: Workspace = queue.workspace
+        self.job_id = job.id
+        self.resident = residents
+        self._queue = queue
+        self._worker = worker
+        self._between = between
+        self._written = written
+        self._stage = ""
+        self._written_at = float("-inf")
+
+    def report(self, stage: str, step: int = 0, total: int = 0, message: str = "") -> None:
+        """Write progress to the row: a new stage and the last step at once, the rest four times a second."""
+        self.check_cancelled()
+        now = time.monotonic()
+        due = stage != self._stage or (total and step >= total) or now - self._written_at >= 1 / REPORTS_PER_SECOND
+        if due:
+            if stage != self._stage:
+                log.info("%s: %s %s", self.job_id, stage, message)
+            self._stage, self._written_at = stage, now
+            try:
+                kept = self._queue.progress(self.job_id, self._worker, stage, step, total, message)
+            except sqlite3.OperationalError:
+                log.warning("progress of %s could not be written", self.job_id, exc_info=True)
+            else:
+                if not kept:
+                    raise CancelledError()
+                if self._written is not None:
+                    self._written()
+        if self._between is not None:
+            self._between()
+
+    def check_cancelled(self) -> None:
+        """Raise CancelledError where a person asked to stop or the row was taken away."""
+        try:
+            stop = self._queue.must_stop(self.job_id, self._worker)
+        except sqlite3.OperationalError:
+            log.warning("the row of %s could not be read", self.job_id, exc_info=True)
+            return
+        if stop:
+            raise CancelledError()
+
+    def preview(self, path: str) -> None:
+        """Name a picture in outputs/ that shows the work so far."""
+        self._queue.preview(self.job_id, self._worker, path)
