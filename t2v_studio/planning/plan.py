@@ -37,6 +37,7 @@ class Step(_Strict):
     say: str = Field(min_length=1, max_length=600)
     show: str = Field("", max_length=80, description="At most about eight words on the screen.")
     cites: list[str] = Field(default_factory=list)
+    seconds: float | None = Field(None, gt=0, le=60, description="Empty: from its reading time. Set in pairs, so that both arms keep one rhythm.")
 
 
 class Scene(_Strict):
@@ -112,9 +113,13 @@ def read_plan(path: Path) -> ScenePlan:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError("plan_unreadable", f"--plan: {path} cannot be read ({error.strerror}).", "Name a plan file.") from error
+        raise InputError(
+            "plan_unreadable", f"--plan: {path} cannot be read ({error.strerror}).", "Name a plan file."
+        ) from error
     except ValueError as error:
-        raise InputError("plan_not_json", f"--plan: {path} is not JSON ({error}).", "Write one with: t2v plan … --json") from error
+        raise InputError(
+            "plan_not_json", f"--plan: {path} is not JSON ({error}).", "Write one with: t2v plan … --json"
+        ) from error
     return parse_plan(data)
 
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import pairwise
+
+from t2v_studio.planning.vocabulary import ADJUNCT, COPULAS, FUNCTION_WORDS, TWO_LETTERS, VERBS, WEAK
 
 MIN_WORDS = 6
 MAX_WORDS = 30
@@ -26,7 +29,10 @@ _BRACKETED = re.compile(
     re.IGNORECASE,
 )
 _CITATION = re.compile(r"\s*\[(?:\d+(?:\s*[,;–-]\s*\d+)*|[A-Z][A-Za-z+]{1,10}\d{2,4})\]")
-_SEE_CLAUSE = re.compile(r",?\s*(?:\(?see|cf\.)\s+(?:also\s+)?" + _REFERENCE_WORD + r"\.?\s*\(?[\dA-Z][\d.A-Za-z-]*\)?(?=[.,;)]|$)", re.IGNORECASE)
+_SEE_CLAUSE = re.compile(
+    r",?\s*(?:\(?see|cf\.)\s+(?:also\s+)?" + _REFERENCE_WORD + r"\.?\s*\(?[\dA-Z][\d.A-Za-z-]*\)?(?=[.,;)]|$)",
+    re.IGNORECASE,
+)
 _IN_REFERENCE = re.compile(
     r",?\s+(?:in|from|by|as\s+(?:shown|illustrated|seen|described|depicted|discussed)\s+in|is\s+illustrated\s+in)\s+(?:Fig(?:ure)?|Sect?(?:ion)?|Chap(?:ter)?|Table|Appendix|Eq(?:uation)?)\.?\s*\(?\d[\d.]*\)?\s*,?",
     re.IGNORECASE,
@@ -67,45 +73,21 @@ _NUMBERED = re.compile(
     r"\b(?:Figs?|Figures?|Eqs?|Eqns?|Equations?|Secs?|Sects?|Sections?|Chapters?|Chaps?|Tables?|Appendix|Exercises?|Listings?|Algorithms?|Theorems?|Lemmas?|Examples?|Problems?|Pages?|Steps?|Ref)\b\.?\s*\(?[A-Z]?\d"
     r"|\(\s*[A-Z]?\d+(?:\.\d+)*[a-z]?\s*\)|\[\s*\d"
 )
-_CODE = re.compile(r"\w\(\)|[;{}]\s*$|::|==|->|=>|>>>|`|\bdef\b|\bimport\b|\breturn\s+\w+\(|\w_\w|\.(?:py|pdf|txt|com|org|html|c|h)\b|https?:|www\.|@\w|\b[a-z]+[A-Z][a-z]+\b|\w\[\w")
-_MATHS = re.compile(r"[=<>≜∑∫∂√∏{}\\|^_~≤≥≈≠∈∉⊂∪∩∀∃→←↔⇒⇔∇∞±×÷∗·+∆∝⟨⟩⊤¬∧∨†‡§¶•■□◦]|[\ue000-\uf8ff]|[\u0300-\u036f]|[\x00-\x08\x0b-\x1f\x7f\ufffd]|[\u2100-\u214f]|[−*/](?=\s|\d)|\w−\w|[å](?=\s)")
-_TWO_LETTERS = frozenset("am an as at be by do go he if in is it me my no of oh on or so to up us we vs ie eg vs st ad ex id ok pi mu".split())
+_CODE = re.compile(
+    r"\w\(\)|[;{}]\s*$|::|==|->|=>|>>>|`|\bdef\b|\bimport\b|\breturn\s+\w+\(|\w_\w|\.(?:py|pdf|txt|com|org|html|c|h)\b|https?:|www\.|@\w|\b[a-z]+[A-Z][a-z]+\b|\w\[\w"
+)
+_MATHS = re.compile(
+    r"[=<>≜∑∫∂√∏{}\\|^_~≤≥≈≠∈∉⊂∪∩∀∃→←↔⇒⇔∇∞±×÷∗·+∆∝⟨⟩⊤¬∧∨†‡§¶•■□◦]|[\ue000-\uf8ff]|[\u0300-\u036f]|[\x00-\x08\x0b-\x1f\x7f\ufffd]|[\u2100-\u214f]|[−*/](?=\s|\d)|\w−\w|[å](?=\s)"
+)
 _HYPHEN_BREAK = re.compile(r"[a-z]-\s[a-z]")
-_CONTRAST = re.compile(r"\b(?:not|no|never|unless|except|only|however|but|without|if|otherwise|although|though)\b", re.IGNORECASE)
-_BORDER = re.compile(r";\s+|\s+[–—]\s+|,\s+(?=(?:which|where|because|since|whereas|while|so|i\.e\.|e\.g\.|such as|for example|for instance|namely|hence|thus|therefore|and (?:hence|thus|therefore|we|it|they|the|this)|thereby|making|giving|leading)\b)|:\s+(?=[a-z])")
-_SUBORDINATE = re.compile(r"^(?:If|When|While|Since|Because|Although|Though|As|Once|After|Before|Unlike|Whenever|Whereas|Given|For|In|With|By|To|At|On|From|Under)\b")
-
-_FUNCTION_WORDS = frozenset(
-    "a an the and or but nor so yet if then else than that this these those it its they them their he she his her we us our you your i "
-    "of in on at by for to from with without into onto over under between among through during across against about as per via within "
-    "is are was were be been being am has have had do does did can could may might must shall should will would not no only just very "
-    "too also even still already often always never sometimes usually typically generally simply mostly more most less least much many few "
-    "such each every all any some both either neither other another same which who whom whose what when where why how while because since "
-    "although though whereas until unless once there here thus hence therefore however moreover furthermore well now up down out off again "
-    "further including include one two three several various etc e.g i.e given like unlike rather quite almost nearly able due".split()
+_CONTRAST = re.compile(
+    r"\b(?:not|no|never|unless|except|only|however|but|without|if|otherwise|although|though)\b", re.IGNORECASE
 )
-_VERBS = frozenset(
-    "use uses used using call calls called find finds found give gives gave make makes made take takes took taken get gets got become becomes became "
-    "need needs needed want wants wanted know knows known see sees seen show shows showed shown say says said mean means meant let lets keep keeps kept "
-    "compute computes computed computing calculate calculates calculated define defines defined denote denotes denoted represent represents represented describe "
-    "describes described obtain obtains obtained consist consists contain contains contained include includes included depend depends depended require requires required "
-    "provide provides provided produce produces produced allow allows allowed apply applies applied lead leads led follow follows followed hold holds held lie lies "
-    "increase increases increased decrease decreases decreased grow grows grew reduce reduces reduced minimize minimizes minimise minimises minimized maximize maximizes "
-    "maximise maximises solve solves solved converge converges converged diverge diverges return returns returned choose chooses chose chosen select selects selected "
-    "measure measures measured determine determines determined assume assumes assumed consider considers considered perform performs performed work works worked "
-    "learn learns learned train trains trained predict predicts predicted classify classifies classified assign assigns assigned compare compares compared replace replaces "
-    "replaced start starts started begin begins began stop stops stopped move moves moved go goes went come comes came turn turns turned change changes changed happen "
-    "happens occur occurs occurred exist exists appear appears appeared remain remains remained seem seems tend tends try tries tried help helps express expresses expressed "
-    "write writes written read reads ensure ensures prevent prevents cause causes caused yield yields yielded generate generates generated correspond corresponds involve "
-    "involves involved satisfy satisfies equal equals based widely gain gains perform introduces introduce introduced exploit exploits suffer suffers fit fits fitted "
-    "deal deals stored looking look recommend greatly reads simplify simplifies encode encodes "
-    "refer refers referred think thinks treat treats treated sum sums add adds added subtract subtracts multiply multiplies divide divides expand expands explore explores "
-    "seek seeks aim aims build builds built combine combines combined approximate approximates approximated".split()
+_BORDER = re.compile(
+    r";\s+|\s+[–—]\s+|,\s+(?=(?:which|where|because|since|whereas|while|so|i\.e\.|e\.g\.|such as|for example|for instance|namely|hence|thus|therefore|and (?:hence|thus|therefore|we|it|they|the|this)|thereby|making|giving|leading)\b)|:\s+(?=[a-z])"
 )
-_ADJUNCT = frozenset("of for in on between with under".split())
-_WEAK = frozenset(
-    "thing things way ways case cases number kind kinds type types example examples fact order part parts point lot form use idea set problem problems "
-    "good better best large small new different possible important common main first second next last simple basic well general certain popular useful".split()
+_SUBORDINATE = re.compile(
+    r"^(?:If|When|While|Since|Because|Although|Though|As|Once|After|Before|Unlike|Whenever|Whereas|Given|For|In|With|By|To|At|On|From|Under)\b"
 )
 
 
@@ -157,12 +139,12 @@ def _by_tokens(words: list[str]) -> str:
     capitals = [word[:1].isupper() for word in bare if word[:1].isalpha()]
     if sum(capitals) > max(3, 0.4 * len(capitals)):
         return "heading"
-    if not any(word.lower() in _VERBS or word.lower() in _COPULAS or re.search(r"[a-z]{3}(?:ed|es|ize|ise)$", word) for word in bare):
+    if not any(
+        word.lower() in VERBS or word.lower() in COPULAS or re.search(r"[a-z]{3}(?:ed|es|ize|ise)$", word)
+        for word in bare
+    ):
         return "no verb"
     return ""
-
-
-_COPULAS = frozenset("is are was were be can may must has have will would could should do does".split())
 
 
 def _is_symbol(word: str) -> bool:
@@ -175,7 +157,7 @@ def _is_symbol(word: str) -> bool:
     if len(core) == 1 or re.fullmatch(r"[A-Z][ij]{2}", core):
         return True
     if len(core) == 2 and core.isalpha():
-        return core.lower() not in _TWO_LETTERS
+        return core.lower() not in TWO_LETTERS
     if re.search(r"[A-Za-z]\d|\d[A-Za-z]", core) or re.search(r"[a-z][A-Z]", core.replace("-", " ")):
         return not re.fullmatch(r"[A-Za-z]+-?\d{0,2}|[A-Z][a-z]+[A-Z]{0,2}[a-z]*", core)
     return core.isalpha() and core.isascii() and not re.search(r"[aeiouyAEIOUY]", core) and not core.isupper()
@@ -241,7 +223,7 @@ def content_stems(text: str) -> list[str]:
     """Stems of the content words, in order of first use: no function words, nothing under three letters."""
     words = re.findall(r"[A-Za-zÀ-ɏα-ω][A-Za-zÀ-ɏα-ω'’-]*[A-Za-zÀ-ɏα-ω]", text)
     parts = [part for word in words for part in word.split("-")]
-    return list(dict.fromkeys(stem(part) for part in parts if len(part) > 2 and part.lower() not in _FUNCTION_WORDS))
+    return list(dict.fromkeys(stem(part) for part in parts if len(part) > 2 and part.lower() not in FUNCTION_WORDS))
 
 
 def label(sentence: str, wanted: set[str], taken: set[str]) -> str:
@@ -253,12 +235,12 @@ def label(sentence: str, wanted: set[str], taken: set[str]) -> str:
     best, best_score = "", -99.0
     for start, phrase in _noun_phrases(sentence):
         words = phrase.split()
-        heads = [word for word in words if word.lower() not in _FUNCTION_WORDS]
+        heads = [word for word in words if word.lower() not in FUNCTION_WORDS]
         if not 2 <= len(words) <= 6 or phrase.lower() in taken or len(phrase) > 44:
             continue
         stems = {stem(word) for word in heads}
         score = 1.0 * len(stems & wanted) + 0.5 * min(len(words), 4) - 0.06 * start
-        score -= 0.7 * sum(word.lower() in _WEAK for word in heads)
+        score -= 0.7 * sum(word.lower() in WEAK for word in heads)
         if score > best_score:
             best, best_score = phrase, score
     if best:
@@ -268,11 +250,11 @@ def label(sentence: str, wanted: set[str], taken: set[str]) -> str:
 
 def _opening(sentence: str, taken: set[str]) -> str:
     words = [word.strip(",;:.()") for word in sentence.split()]
-    while len(words) > 2 and words[0].lower() in _FUNCTION_WORDS:
+    while len(words) > 2 and words[0].lower() in FUNCTION_WORDS:
         words = words[1:]
     for count in (4, 5, 3, 6):
         chosen = words[:count]
-        while len(chosen) > 2 and chosen[-1].lower() in _FUNCTION_WORDS:
+        while len(chosen) > 2 and chosen[-1].lower() in FUNCTION_WORDS:
             chosen = chosen[:-1]
         text = " ".join(chosen)
         if text.lower() not in taken:
@@ -288,7 +270,7 @@ def _noun_phrases(sentence: str) -> list[tuple[int, str]]:
     begin = 0
     for n, token in enumerate([*tokens, "."]):
         low = token.lower()
-        if re.match(r"\w", token) and low not in _FUNCTION_WORDS and low not in _VERBS and not low.endswith("ly"):
+        if re.match(r"\w", token) and low not in FUNCTION_WORDS and low not in VERBS and not low.endswith("ly"):
             if not current and re.search(r"[a-z]{2}ed$", low):
                 continue
             begin = begin if current else n
@@ -297,8 +279,13 @@ def _noun_phrases(sentence: str) -> list[tuple[int, str]]:
             runs.append((begin, current))
             current = []
     phrases = [(start, " ".join(run)) for start, run in runs]
-    for (start, left), (after, right) in zip(runs, runs[1:], strict=False):
+    for (start, left), (after, right) in pairwise(runs):
         between = tokens[start + len(left) : after]
-        if between and between[0].lower() in _ADJUNCT and len(between) <= 2 and all(word.lower() in {*_ADJUNCT, "the", "a", "an"} for word in between):
+        if (
+            between
+            and between[0].lower() in ADJUNCT
+            and len(between) <= 2
+            and all(word.lower() in {*ADJUNCT, "the", "a", "an"} for word in between)
+        ):
             phrases.append((start, " ".join([*left, *between, *right])))
     return phrases

@@ -26,7 +26,9 @@ class TemplateStep(_Strict):
 
     say: str = Field(min_length=1, max_length=300, description="One spoken sentence or two short ones.")
     show: str = Field(min_length=1, max_length=60, description="Label on the screen, two to seven words.")
-    cues: list[str] = Field(default_factory=list, description="Words that a book's sentence for this step is likely to hold.")
+    cues: list[str] = Field(
+        default_factory=list, description="Words that a book's sentence for this step is likely to hold."
+    )
 
 
 class TemplateScene(_Strict):
@@ -79,7 +81,9 @@ def load_templates(folder: Path | None = None) -> dict[str, Template]:
     folder = folder or SHIPPED / "templates"
     found = [read_template(path) for path in sorted(folder.glob("*.yaml"))]
     if not any(template.name == GENERAL for template in found):
-        raise InputError("no_templates", f"templates: {folder} holds no general.yaml.", "Restore data/templates from the repository.")
+        raise InputError(
+            "no_templates", f"templates: {folder} holds no general.yaml.", "Restore data/templates from the repository."
+        )
     found.sort(key=lambda template: (template.name == GENERAL, template.name))
     return {template.name: template for template in found}
 
@@ -89,7 +93,9 @@ def read_template(path: Path) -> Template:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError("template_unreadable", f"{path.name}: {error}", "Correct the YAML of this template.") from error
+        raise InputError(
+            "template_unreadable", f"{path.name}: {error}", "Correct the YAML of this template."
+        ) from error
     try:
         template = Template.model_validate(data)
     except ValidationError as error:

@@ -6,11 +6,12 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from t2v_studio.planning.vocabulary import JOINING, NEEDS_A, NEEDS_THE, PROPER
+
 Layout = Literal["flow", "cycle", "timeline", "map"]
 
 _A_STAR = re.compile(r"\ba-star\b|\bastar\b")
 _WORD = re.compile(r"[a-z0-9]+(?:['’][a-z]+)?\*?")
-_JOINING = frozenset("and of the in for to with".split())
 
 _REQUEST = re.compile(
     r"^(?:please\s+|kindly\s+|(?:can|could|would)\s+you\s+(?:please\s+)?|i\s+(?:want|need|would\s+like)\s+to\s+(?:know|understand|learn)\s+(?:about\s+)?|let'?s\s+)?"
@@ -25,27 +26,21 @@ _TAIL = re.compile(
     re.IGNORECASE,
 )
 _WHAT = re.compile(r"^what(?:\s+(?:is|are|was|were)|'s|’s)\s+(?:meant\s+by\s+)?", re.IGNORECASE)
-_HOW = re.compile(r"^how\s+(?:does|do|did|can|is|are)\s+(.+?)\s+(?:works?|function|operate|happen|computed|calculated|trained|used|learn)$", re.IGNORECASE)
-_HOW_STATED = re.compile(r"^how\s+(?!to\b|does\b|do\b|many\b|much\b)(.+?)\s+(?:works?|functions?|operates?|happens?)$", re.IGNORECASE)
+_HOW = re.compile(
+    r"^how\s+(?:does|do|did|can|is|are)\s+(.+?)\s+(?:works?|function|operate|happen|computed|calculated|trained|used|learn)$",
+    re.IGNORECASE,
+)
+_HOW_STATED = re.compile(
+    r"^how\s+(?!to\b|does\b|do\b|many\b|much\b)(.+?)\s+(?:works?|functions?|operates?|happens?)$", re.IGNORECASE
+)
 _DO = re.compile(r"^what\s+(?:does|do)\s+(.+?)\s+(?:do|mean)$", re.IGNORECASE)
 _CLAUSE = re.compile(r"^(?:how|why|when|where|whether|who|which|what|is|are|does|do|can|should)\b", re.IGNORECASE)
 _AUXILIARY = re.compile(r"^(how|why|when|where)\s+(is|are|was|were|does|do|did|can|should)\s+", re.IGNORECASE)
 
-_PROPER = frozenset(
-    "bayes bayesian markov euler fourier newton gauss gaussian laplace taylor dijkstra kalman monte huffman bellman ford lagrange "
-    "jacobi nash turing python hilbert riemann poisson bernoulli boltzmann hopfield fisher shannon pythagoras galois cauchy runge "
-    "kutta crank simpson student wasserstein kruskal prim floyd hamming hamilton schrödinger maxwell einstein darwin mendel keynes "
-    "english german french european american africa asia earth java linux fibonacci".split()
-)
-_NEEDS_A = frozenset(
-    "table tree network graph matrix array queue stack heap filter list classifier neuron perceptron chain automaton machine autoencoder "
-    "transformer database compiler kernel distribution forest encoder decoder layer vector function variable cell circuit".split()
-)
-_NEEDS_THE = frozenset("algorithm theorem method rule equation transform trick test scheme principle law formula criterion".split())
-_LAYOUTS: tuple[tuple[Layout, frozenset[str]], ...] = (
-    ("timeline", frozenset("history timeline evolution chronology era".split())),
-    ("cycle", frozenset("cycle loop circulation lifecycle feedback cyclic".split())),
-    ("map", frozenset("versus vs compare comparison difference differences types kinds taxonomy overview landscape anatomy structure".split())),
+_LAYOUTS: tuple[tuple[Layout, str], ...] = (
+    ("timeline", r"history|timeline|evolution|chronology"),
+    ("cycle", r"cycles?|loops?|circulation|lifecycle|feedback"),
+    ("map", r"versus|vs|compared?|comparison|differences?|types|kinds|taxonomy|overview|landscape|anatomy"),
 )
 
 
@@ -71,7 +66,7 @@ class Phrases:
 def words_of(text: str) -> list[str]:
     """Lower-case words for whole-word matching; hyphens part words, "A*" stays one word."""
     found = _WORD.findall(_A_STAR.sub("a*", text.lower()).replace("’", "'"))
-    return [word for word in found if word not in _JOINING] if len(found) > 1 else found
+    return [word for word in found if word not in JOINING] if len(found) > 1 else found
 
 
 def find_phrase(words: list[str], phrase: list[str]) -> int:
@@ -103,14 +98,15 @@ def phrases(topic: str) -> Phrases:
         clause = lower_first(text)
         return Phrases(f"the question “{clause}”" if _AUXILIARY.match(text) else f"the question of {clause}", clause)
     text = _decapitalised(text)
-    return Phrases(_with_article(text), re.sub(r"^(?:an?|the)\s+(?=\S)", "", text) if not text.startswith("a*") else text)
+    return Phrases(
+        _with_article(text), re.sub(r"^(?:an?|the)\s+(?=\S)", "", text) if not text.startswith("a*") else text
+    )
 
 
 def layout_of(topic: str) -> Layout | None:
     """The layout of a process diagram that the topic's words ask for, if they do."""
-    words = set(_WORD.findall(topic.lower()))
     for layout, marks in _LAYOUTS:
-        if words & marks:
+        if re.search(rf"\b(?:{marks})\b", topic, re.IGNORECASE):
             return layout
     return None
 
@@ -165,21 +161,28 @@ def _is_plain(word: str) -> bool:
         and letters.isalpha()
         and bare[:1].isupper()
         and bare[1:] == bare[1:].lower()
-        and not any(part in _PROPER or part.removesuffix("s") in _PROPER or part.endswith("ian") for part in parts)
+        and not any(part in PROPER or part.removesuffix("s") in PROPER or part.endswith("ian") for part in parts)
     )
 
 
 def _with_article(text: str) -> str:
     words = text.split()
-    head_words = re.split(r"\s+(?:of|in|for|on|with|from|by|as|and|or|vs|versus|to|under|between)\s+", text, maxsplit=1)[0].split()
-    if not words or words[0].lower() in {"a", "an", "the", "this", "these", "its"} or "," in text or len(head_words) != len(words):
+    head_words = re.split(
+        r"\s+(?:of|in|for|on|with|from|by|as|and|or|vs|versus|to|under|between)\s+", text, maxsplit=1
+    )[0].split()
+    if (
+        not words
+        or words[0].lower() in {"a", "an", "the", "this", "these", "its"}
+        or "," in text
+        or len(head_words) != len(words)
+    ):
         return text
     head = head_words[-1].lower()
     if re.search(r"(?:'s|’s|s'|s’)$", words[0]):
         return text
-    if head in _NEEDS_THE:
+    if head in NEEDS_THE:
         return f"the {text}"
-    if head in _NEEDS_A:
+    if head in NEEDS_A:
         return f"{_article(words[0])} {text}"
     return text
 

@@ -1,0 +1,194 @@
+"""Which sentence of the evidence each step says: scored, never twice, within the word budget."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from t2v_studio.library.passages import Evidence
+from t2v_studio.planning.sentences import content_stems, split_sentences, stem, trim
+from t2v_studio.planning.templates import TemplateStep
+from t2v_studio.planning.vocabulary import ASKING
+
+MIN_FITNESS = 0.42
+"""Lowest fitness at which a sentence is said. Chosen by reading plans over three books: below it sentences drift
+off the topic."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A sentence that can be said: trimmed, beside the whole sentence as it stands in the book."""
+
+    text: str
+    quote: str
+    page: int
+    page_last: int
+    label: str
+    place: int
+    evidence: Evidence
+    closeness: float
+    """Cosine similarity of the passage, raised where the library itself picked the sentence."""
+
+    @property
+    def stems(self) -> frozenset[str]:
+        return frozenset(content_stems(self.text))
+
+
+@dataclass
+class Used:
+    """What earlier scenes have said, so that no scene says it again."""
+
+    stems: list[frozenset[str]] = field(default_factory=list)
+    passages: dict[str, int] = field(default_factory=dict)
+
+    def repeats(self, candidate: Candidate) -> bool:
+        """Whether the same sentence, or nearly the same words, were said before."""
+        return any(_jaccard(candidate.stems, old) >= 0.6 for old in self.stems)
+
+    def add(self, candidate: Candidate) -> None:
+        self.stems.append(candidate.stems)
+        key = candidate.evidence.passage.id
+        self.passages[key] = self.passages.get(key, 0) + 1
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a scene is about, as stems: the topic itself, and its own query without asking words."""
+
+    topic: frozenset[str]
+    query: frozenset[str]
+
+    @classmethod
+    def of(cls, topic: str, query: str) -> Wanted:
+        topic_stems = frozenset(content_stems(topic))
+        return cls(topic_stems | _acronyms(topic), frozenset(content_stems(query)) - frozenset(map(stem, ASKING)))
+
+
+def candidates(hits: Iterable[Evidence]) -> list[Candidate]:
+    """Every sentence of the hits that can be said: the library's own choice first, then the rest of each passage."""
+    found: dict[str, Candidate] = {}
+    for hit in hits:
+        sentences = split_sentences(hit.passage.text)
+        for quote in hit.quotes:
+            text = trim(quote.text)
+            if text:
+                close = max(hit.score, quote.score if quote.score <= 1 else 0.0) + 0.05
+                found.setdefault(
+                    text,
+                    Candidate(
+                        text, quote.text, quote.page, quote.page, quote.label, _place(quote.text, sentences), hit, close
+                    ),
+                )
+        if hit.passage.page != hit.passage.page_last and hit.quotes:
+            continue
+        for place, sentence in enumerate(sentences):
+            text = trim(sentence)
+            if text:
+                page, last = hit.passage.page, hit.passage.page_last
+                found.setdefault(text, Candidate(text, sentence, page, last, hit.passage.label, place, hit, hit.score))
+    return list(found.values())
+
+
+def choose(
+    steps: list[TemplateStep], pool: list[Candidate], wanted: Wanted, used: Used, *, top_k: int, budget: int
+) -> list[Candidate | None]:
+    """One sentence for each step, or None where nothing fits.
+
+    The best pair of step and sentence is taken first. At most `top_k` passages and `budget` words are
+    used. Sentences of one passage keep the book's order.
+    """
+    pairs = [
+        (round(fitness(candidate, step, wanted) - 0.04 * used.passages.get(candidate.evidence.passage.id, 0), 6), n, m)
+        for n, step in enumerate(steps)
+        for m, candidate in enumerate(pool)
+    ]
+    pairs.sort(key=lambda pair: (-pair[0], pair[1], pair[2]))
+    chosen: list[Candidate | None] = [None] * len(steps)
+    passages: set[str] = set()
+    words = 0
+    for score, n, m in pairs:
+        candidate = pool[m]
+        key, length = candidate.evidence.passage.id, len(candidate.text.split())
+        if score < MIN_FITNESS or chosen[n] is not None or used.repeats(candidate):
+            continue
+        if words + length > budget or (key not in passages and len(passages) >= top_k):
+            continue
+        chosen[n] = candidate
+        passages.add(key)
+        words += length
+        used.add(candidate)
+    return _in_book_order(chosen)
+
+
+def best_sentences(pool: list[Candidate], wanted: Wanted, *, count: int, top_k: int, budget: int) -> list[Candidate]:
+    """The `count` best sentences of at most `top_k` passages within `budget` words, in the order of the books."""
+    used = Used()
+    chosen: list[Candidate] = []
+    ranked = sorted(enumerate(pool), key=lambda pair: (-round(fitness(pair[1], None, wanted), 6), pair[0]))
+    for _, candidate in ranked:
+        passages = {one.evidence.passage.id for one in chosen} | {candidate.evidence.passage.id}
+        words = sum(len(one.text.split()) for one in [*chosen, candidate])
+        if (
+            len(chosen) < count
+            and len(passages) <= top_k
+            and words <= budget
+            and fitness(candidate, None, wanted) >= MIN_FITNESS
+        ):
+            if used.repeats(candidate):
+                continue
+            chosen.append(candidate)
+            used.add(candidate)
+    return sorted(chosen, key=lambda one: (one.evidence.passage.book_id, one.evidence.passage.ordinal, one.place))
+
+
+def fitness(candidate: Candidate, step: TemplateStep | None, wanted: Wanted) -> float:
+    """How well a sentence serves a step, about 0 to 1.3: closeness, words of topic, query and step, and cues."""
+    stems = candidate.stems
+    on_topic = len(stems & wanted.topic)
+    on_query = len(stems & wanted.query)
+    if not on_topic and not on_query and candidate.closeness < 0.5:
+        return 0.0
+    score = 0.6 * candidate.closeness
+    score += 0.25 * min(1.0, on_topic / max(1, min(3, len(wanted.topic))))
+    score += 0.2 * min(1.0, on_query / 3)
+    if step is not None:
+        score += min(0.2, 0.05 * len(stems & frozenset(content_stems(f"{step.say} {step.show}"))))
+        score += min(0.16, 0.08 * sum(_holds(candidate.text, cue) for cue in step.cues))
+    score -= 0.06 * bool(re.match(r"We\b|One\b|There\b", candidate.text))
+    score -= 0.08 * bool(re.search(r"\b[B-HJ-Zα-ω]\b", candidate.text))
+    return score - 0.01 * max(0, len(candidate.text.split()) - 20)
+
+
+def _place(quote: str, sentences: list[str]) -> int:
+    return next((n for n, sentence in enumerate(sentences) if sentence == quote or quote in sentence), len(sentences))
+
+
+def _in_book_order(chosen: list[Candidate | None]) -> list[Candidate | None]:
+    by_passage: dict[str, list[int]] = {}
+    for n, candidate in enumerate(chosen):
+        if candidate is not None:
+            by_passage.setdefault(candidate.evidence.passage.id, []).append(n)
+    ordered = list(chosen)
+    for places in by_passage.values():
+        held = sorted((chosen[n] for n in places), key=lambda candidate: candidate.place if candidate else 0)
+        for n, candidate in zip(places, held, strict=True):
+            ordered[n] = candidate
+    return ordered
+
+
+def _acronyms(topic: str) -> frozenset[str]:
+    words = [
+        word
+        for word in re.findall(r"[A-Za-z]+", topic)
+        if word.lower() not in {"of", "the", "a", "an", "and", "in", "for"}
+    ]
+    return frozenset({stem("".join(word[0] for word in words))} if 2 <= len(words) <= 5 else ())
+
+
+def _holds(text: str, cue: str) -> bool:
+    return re.search(rf"\b{re.escape(cue)}\b", text, re.IGNORECASE) is not None
+
+
+def _jaccard(left: frozenset[str], right: frozenset[str]) -> float:
+    return len(left & right) / max(1, len(left | right))
