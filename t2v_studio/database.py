@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,10 +19,25 @@ def connect(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
     connection.row_factory = sqlite3.Row
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+    _enter_wal(connection)
+    for pragma in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}")
     migrate(connection)
     return connection
+
+
+def _enter_wal(connection: sqlite3.Connection) -> None:
+    """Switch a new file to WAL. SQLite does not wait for a lock here, and two processes may open a new file at once."""
+    until = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > until:
+                connection.close()
+                raise
+            time.sleep(0.02)
 
 
 @contextmanager
@@ -131,4 +147,9 @@ def _m003_videos(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX video_created ON video(created_at)")
 
 
-MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [_m001_library, _m002_jobs, _m003_videos]
+def _m004_page_breaks(connection: sqlite3.Connection) -> None:
+    """Where in a passage each later page begins, so that a quoted sentence can name its own page."""
+    connection.execute("ALTER TABLE passage ADD COLUMN breaks TEXT NOT NULL DEFAULT '[]'")
+
+
+MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [_m001_library, _m002_jobs, _m003_videos, _m004_page_breaks]
