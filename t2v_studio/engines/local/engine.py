@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from t2v_studio.engines.base import Availability, Canvas, Frames, Provenance, StepReport
-from t2v_studio.engines.local.timeline import moment_of, step_bounds
+from t2v_studio.engines.local.timeline import moments
 from t2v_studio.planning.plan import ScenePlan
 
 VERSION = "1"
@@ -50,15 +50,12 @@ class LocalEngine:
 
         width, height = design_size(canvas.width, canvas.height)
         view = compose(plan, index, width=width, height=height, theme=canvas.theme, show_sources=canvas.show_sources)
-        frames, steps = canvas.scene_frames[index], len(view.scene.steps)
-        bounds = step_bounds(steps, frames)
+        frames = canvas.scene_frames[index]
         raster = Raster(canvas.width, canvas.height, view.palette.paper)
-        for frame in range(frames):
-            if frame % REPORT_EVERY == 0:
-                report(frame, frames)
-            moment = moment_of(frame, steps, frames)
-            seconds = (bounds[moment.step + 1] - bounds[moment.step]) / canvas.fps
-            yield raster.frame(view.items(moment, seconds))
+        for number, (moment, step_frames) in enumerate(moments(view.scene, frames)):
+            if number % REPORT_EVERY == 0:
+                report(number, frames)
+            yield raster.frame(view.items(moment, step_frames / canvas.fps))
         report(frames, frames)
 
     def provenance(self, plan: ScenePlan, index: int, canvas: Canvas) -> Provenance:

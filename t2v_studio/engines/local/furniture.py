@@ -136,7 +136,7 @@ def caption(
                 text=line,
                 size=size,
                 colour=palette.ink,
-                alpha=mix(0.3, 1.0, fresh),
+                alpha=mix(0.45, 1.0, fresh),
                 name="caption",
             )
         )
@@ -173,7 +173,7 @@ def _show_line(box: Box, palette: Palette, show: str, readout: str, arrive: floa
                 size=fitted.size,
                 colour=palette.ink,
                 weight="bold",
-                alpha=mix(0.3, 1.0, arrive),
+                alpha=mix(0.45, 1.0, arrive),
                 name="show",
             )
         )

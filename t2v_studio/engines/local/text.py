@@ -74,7 +74,10 @@ def balanced(text: str, size: float, width: float, weight: str = "regular", ital
     lines = wrap(text, size, width, weight, italic)
     if len(lines) < 2:
         return lines
-    low, high = width / len(lines), width
+    widest_word = max(measure(word, size, weight, italic) for word in text.split())
+    low, high = min(max(width / len(lines), widest_word), width), width
+    if len(wrap(text, size, round(low, 2), weight, italic)) <= len(lines):
+        high = low
     for _ in range(8):
         middle = (low + high) / 2
         if len(wrap(text, size, round(middle, 2), weight, italic)) <= len(lines):

@@ -1,33 +1,34 @@
-"""Frames to moments: how the frames of a scene are shared among its steps."""
+"""Frames to moments: which step a frame of a scene tells, and how far it has come."""
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 from t2v_studio.engines.local.kinds.base import Moment
+from t2v_studio.planning.plan import Scene
+from t2v_studio.planning.timing import step_frames, step_seconds
 
 
-def step_bounds(steps: int, frames: int) -> list[int]:
-    """First frame of each step, and the number of frames at the end: equal shares.
+def moments(scene: Scene, frames: int) -> list[tuple[Moment, int]]:
+    """For each frame its moment, and the number of frames of its step.
 
-    The shares do not depend on the texts, so that both arms of a pair keep the same time.
+    The first frame of a step has progress 0 and its last has 1; a step of one frame shows its end.
     """
-    return [round(i * frames / steps) for i in range(steps + 1)]
+    told: list[tuple[Moment, int]] = []
+    for step, count in enumerate(step_frames(scene, frames)):
+        for n in range(count):
+            progress = n / (count - 1) if count > 1 else 1.0
+            overall = len(told) / (frames - 1) if frames > 1 else 1.0
+            told.append((Moment(step, progress, overall), count))
+    return told
 
 
-def moment_of(frame: int, steps: int, frames: int) -> Moment:
-    """The moment that frame `frame` (from 0) of a scene shows.
-
-    The last frame of a step has progress 1; a step of one frame shows its end.
-    """
-    bounds = step_bounds(steps, frames)
-    step = max(i for i in range(steps) if bounds[i] <= frame and bounds[i + 1] > frame)
-    inside = bounds[step + 1] - bounds[step]
-    progress = (frame - bounds[step]) / (inside - 1) if inside > 1 else 1.0
-    overall = frame / (frames - 1) if frames > 1 else 1.0
-    return Moment(step, progress, overall)
-
-
-def moment_at(at: float, steps: int) -> Moment:
-    """The moment at a share of a scene, 0 to 1."""
+def moment_at(scene: Scene, at: float) -> tuple[Moment, float]:
+    """The moment at a share of a scene, 0 to 1, and the seconds of its step."""
     at = min(max(at, 0.0), 1.0)
-    step = min(int(at * steps), steps - 1)
-    return Moment(step, at * steps - step, at)
+    seconds = [step_seconds(step) for step in scene.steps]
+    ends = list(accumulate(seconds))
+    told = at * ends[-1]
+    step = next((n for n, end in enumerate(ends) if told < end), len(ends) - 1)
+    progress = min(max(1 - (ends[step] - told) / seconds[step], 0.0), 1.0)
+    return Moment(step, progress, at), seconds[step]

@@ -8,7 +8,16 @@ from typing import Any
 from t2v_studio.engines.local.display import MIN_TEXT, Box, Circle, Item, Point, Polyline, Rect, Text
 from t2v_studio.engines.local.easing import blend, mix, settle, smooth, span
 from t2v_studio.engines.local.kinds.base import LegendEntry, Moment, Stage
-from t2v_studio.engines.local.kinds.process_layout import BADGE, LIFT, PAD, along, is_flat, label_size, place, text_area
+from t2v_studio.engines.local.kinds.process_layout import (
+    BADGE,
+    LIFT,
+    PAD,
+    Lettering,
+    along,
+    lettering,
+    place,
+    text_area,
+)
 from t2v_studio.engines.local.text import LINE_HEIGHT, fit
 from t2v_studio.engines.local.theme import Palette
 from t2v_studio.planning.plan import Scene, Step
@@ -52,7 +61,7 @@ class ProcessKind:
 
     def draw(self, scene: Scene, trace: ProcessTrace, moment: Moment, stage: Stage) -> list[Item]:
         plan = place(trace.layout, trace.labels, stage.box, trace.centre)
-        size, _ = label_size(trace.labels, plan.cards)
+        letters = lettering(trace.labels, plan.cards)
         pal = stage.palette
         items: list[Item] = []
         if plan.axis:
@@ -67,7 +76,7 @@ class ProcessKind:
         for i, mark in enumerate(plan.marks):
             items += _timeline_mark(mark, plan.cards[i], i, moment, pal)
         for i, card in enumerate(plan.cards):
-            items += _card(card, i, trace.labels[i], size, moment, pal)
+            items += _card(card, i, trace.labels[i], letters, moment, pal)
         return items
 
     def legend(self, scene: Scene, palette: Palette) -> list[LegendEntry]:
@@ -194,12 +203,12 @@ def _timeline_mark(at: Point, card: Box, index: int, moment: Moment, pal: Palett
     return items
 
 
-def _card(card: Box, index: int, label: str, size: float, moment: Moment, pal: Palette) -> list[Item]:
+def _card(card: Box, index: int, label: str, letters: Lettering, moment: Moment, pal: Palette) -> list[Item]:
     there, lit = _arrival(index, moment), _emphasis(index, moment)
     items: list[Item] = []
     if there < 1.0:
         items.append(Rect(box=card, radius=16, stroke=pal.line, width=2, dash=(7, 7), alpha=1 - there, name="slot"))
-        items += _number(card, index, pal.surface, pal.line, pal.muted, 1 - there)
+        items += _number(card, letters.flat, index, pal.surface, pal.line, pal.muted, 1 - there)
     if there <= 0.01:
         return items
     box = card.inset(-LIFT * lit).inset(mix(10, 0, there))
@@ -221,12 +230,14 @@ def _card(card: Box, index: int, label: str, size: float, moment: Moment, pal: P
             name="node",
         )
     )
-    items += _number(card, index, blend(pal.accent_soft, pal.accent, lit), "", blend(pal.ink, pal.surface, lit), there)
-    area = text_area(card)
-    fitted = fit(label, area.w, area.h, size, weight="bold")
+    items += _number(
+        card, letters.flat, index, blend(pal.accent_soft, pal.accent, lit), "", blend(pal.ink, pal.surface, lit), there
+    )
+    area = text_area(card, letters.flat)
+    fitted = fit(label, area.w, area.h, letters.size, weight="bold")
     pitch = fitted.size * LINE_HEIGHT * 0.94
     first = area.centre.y - (len(fitted.lines) - 1) * pitch / 2
-    if not is_flat(card):
+    if not letters.flat:
         first = min(first, area.y + fitted.size * 0.6 + (area.h - len(fitted.lines) * pitch) * 0.35)
     for i, line in enumerate(fitted.lines):
         items.append(
@@ -244,11 +255,9 @@ def _card(card: Box, index: int, label: str, size: float, moment: Moment, pal: P
     return items
 
 
-def _number(card: Box, index: int, fill: str, stroke: str, colour: str, alpha: float) -> list[Item]:
-    if is_flat(card):
-        at = Point(card.x + PAD * 0.8 + BADGE, card.centre.y)
-    else:
-        at = Point(card.x + PAD + BADGE, card.y + PAD + BADGE)
+def _number(card: Box, flat: bool, index: int, fill: str, stroke: str, colour: str, alpha: float) -> list[Item]:
+    beside = Point(card.x + PAD * 0.8 + BADGE, card.centre.y)
+    at = beside if flat else Point(card.x + PAD + BADGE, card.y + PAD + BADGE)
     return [
         Circle(
             centre=at,

@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from t2v_studio.engines.local.display import Box, Point
-from t2v_studio.engines.local.text import fit
+from t2v_studio.engines.local.text import fit, measure
 
 BADGE = 20.0
 """Radius of the number on a card."""
 
 PAD = 18.0
 LABEL_SIZE = 34.0
+LABEL_SIZES = {1: 50.0, 2: 42.0, 3: 38.0, 4: 36.0}
+WIDE = 900.0
+"""A stage from this width on reads from left to right, a narrower one from top to bottom."""
+
 LIFT = 5.0
 """The active card grows by this on every side; links end clear of it."""
 
@@ -37,49 +41,65 @@ class Plan:
     centre: Box | None = None
 
 
-def text_area(card: Box) -> Box:
+def text_area(card: Box, flat: bool) -> Box:
     """The part of a card that its label may fill: beside the number in a flat card, below it in a tall one."""
-    if is_flat(card):
+    if flat:
         left = card.x + PAD * 0.8 + 2 * BADGE + 12
-        return Box(left, card.y + 8, card.right - PAD * 0.8 - left, card.h - 16)
-    top = card.y + PAD + 2 * BADGE + 10
-    return Box(card.x + PAD, top, card.w - 2 * PAD, card.bottom - PAD * 0.8 - top)
+        return Box(left, card.y + 5, card.right - PAD * 0.7 - left, card.h - 10)
+    top = card.y + PAD + 2 * BADGE + 8
+    return Box(card.x + PAD, top, card.w - 2 * PAD, card.bottom - PAD * 0.6 - top)
 
 
-def is_flat(card: Box) -> bool:
-    return card.h < 150 or card.w > 2.2 * card.h
+@dataclass(frozen=True)
+class Lettering:
+    """How labels stand on their cards: beside or below the number, at one size; `lost` counts cut or broken ones."""
+
+    flat: bool
+    size: float
+    lost: int
 
 
 @lru_cache(maxsize=256)
-def label_size(labels: tuple[str, ...], cards: tuple[Box, ...]) -> tuple[float, int]:
-    """The one size at which every label fits its card, and the number of labels that are cut even so."""
-    size, cut = LABEL_SIZE, 0
+def lettering(labels: tuple[str, ...], cards: tuple[Box, ...]) -> Lettering:
+    """The better of the two ways for these labels: nothing lost first, then the larger letters."""
+    largest = LABEL_SIZES.get(len(labels), LABEL_SIZE)
+    ways = [True] if cards[0].h < 116 else [True, False] if cards[0].w > 2.2 * cards[0].h else [False, True]
+    found = [_lettered(labels, cards, flat, largest) for flat in ways]
+    return max(found, key=lambda way: (-way.lost, way.size))
+
+
+def _lettered(labels: tuple[str, ...], cards: tuple[Box, ...], flat: bool, largest: float) -> Lettering:
+    size, lost = largest, 0
     for label, card in zip(labels, cards, strict=True):
-        area = text_area(card)
-        fitted = fit(label, area.w, area.h, LABEL_SIZE, weight="bold")
-        size, cut = min(size, fitted.size), cut + fitted.cut
-    return size, cut
+        area = text_area(card, flat)
+        fitted = fit(label, area.w, area.h, largest, weight="bold")
+        broken = any(measure(word, fitted.size, "bold") > area.w for word in label.split())
+        size, lost = min(size, fitted.size), lost + (fitted.cut or broken or area.h < size)
+    return Lettering(flat, size, lost)
 
 
 def place(layout: str, labels: tuple[str, ...], box: Box, centre: str) -> Plan:
     """Cards and links of one of the four layouts inside a box."""
     box = box.inset(LIFT + 2)
-    wide = box.w > 1.25 * box.h
+    wide = box.w >= WIDE
     if layout == "cycle" and len(labels) > 1:
-        return _cycle(labels, box, bool(centre))
-    if layout == "timeline":
-        if wide and len(labels) > 1:
+        return _ring(labels, box) or (
+            _racetrack(labels, box, bool(centre)) if wide else _tall_racetrack(labels, box, bool(centre))
+        )
+    if layout == "timeline" and len(labels) > 1:
+        if wide:
             return _timeline(labels, box)
-        if box.h / len(labels) >= 84:
+        if box.h / len(labels) >= 60:
             return _upright_timeline(labels, box)
     if layout == "map":
         return _map(labels, box) if wide else _trunk(labels, box)
-    return _flow(labels, box)
+    return _flow(labels, box) if wide else _columns(labels, box)
 
 
 def _grid(
     count: int, columns: int, box: Box, gap_x: float, gap_y: float, widest: float, tallest: float
 ) -> tuple[Box, ...]:
+    """Rows of equal cards, read row by row; the last row is centred."""
     rows = math.ceil(count / columns)
     w = min(widest, (box.w - gap_x * (columns - 1)) / columns)
     h = min(tallest, (box.h - gap_y * (rows - 1)) / rows)
@@ -93,26 +113,45 @@ def _grid(
     return tuple(cards)
 
 
+def _chain(cards: Sequence[Box]) -> tuple[Path, ...]:
+    return tuple(() if i == 0 else _link(cards[i - 1], cards[i]) for i in range(len(cards)))
+
+
 def _flow(labels: tuple[str, ...], box: Box) -> Plan:
-    best: tuple[float, tuple[Box, ...], int] | None = None
-    for columns in range(1, len(labels) + 1):
-        gap_y = 40.0 if columns == 1 else 52.0
-        cards = _grid(len(labels), columns, box, 58.0, gap_y, 460.0 if columns > 1 else 620.0, 230.0)
-        if cards[0].w < 120 or cards[0].h < 52:
-            continue
-        size, cut = label_size(labels, cards)
-        holes = -len(labels) % columns
-        score = size - 12 * cut - 2.0 * holes - 3.0 * (math.ceil(len(labels) / columns) - 1)
+    """Left to right, in one row or two: whichever shows the labels larger."""
+    best: tuple[float, tuple[Box, ...]] | None = None
+    for rows in (1, 2):
+        columns = math.ceil(len(labels) / rows)
+        cards = _grid(len(labels), columns, box, 56.0, 52.0, 470.0 if len(labels) > 1 else 760.0, 270.0)
+        letters = lettering(labels, cards)
+        score = letters.size - 14 * letters.lost - 5.0 * (rows - 1) - 2.0 * (-len(labels) % columns)
         if best is None or score > best[0]:
-            best = (score, cards, columns)
-    if best is None:
-        columns = 2 if box.w > 420 else 1
-        best = (0.0, _grid(len(labels), columns, box, 40.0, 24.0, 460.0, 230.0), columns)
-    _, cards, columns = best
-    links: list[Path] = [()]
-    for i in range(1, len(cards)):
-        links.append(_link(cards[i - 1], cards[i]))
-    return Plan(cards, tuple(links))
+            best = (score, cards)
+    assert best is not None
+    return Plan(best[1], _chain(best[1]))
+
+
+def _columns(labels: tuple[str, ...], box: Box) -> Plan:
+    """Top to bottom, in one column or two: for narrow frames."""
+    count = len(labels)
+    best: tuple[float, Plan] | None = None
+    for columns in (1, 2) if count > 3 else (1,):
+        rows = math.ceil(count / columns)
+        gap_y = min(44.0, max(26.0, box.h * 0.06))
+        gap_x = 60.0
+        w = (box.w - gap_x * (columns - 1)) / columns
+        h = min(220.0, (box.h - gap_y * (rows - 1)) / rows)
+        top = box.centre.y - (rows * h + (rows - 1) * gap_y) / 2
+        cards = tuple(
+            Box(box.x + (i // rows) * (w + gap_x), top + (i % rows) * (h + gap_y), w, h) for i in range(count)
+        )
+        letters = lettering(labels, cards)
+        score = letters.size - 14 * letters.lost - 4.0 * (columns - 1)
+        links = tuple(() if i == 0 else _side_link(cards[i - 1], cards[i]) for i in range(count))
+        if best is None or score > best[0]:
+            best = (score, Plan(cards, links))
+    assert best is not None
+    return best[1]
 
 
 def _link(a: Box, b: Box) -> Path:
@@ -123,19 +162,14 @@ def _link(a: Box, b: Box) -> Path:
         end = b.x if sign > 0 else b.right
         return (Point(start + sign * CLEAR, a.centre.y), Point(end - sign * CLEAR, b.centre.y))
     sign = 1 if b.y > a.y else -1
-    start_y = a.bottom + CLEAR if sign > 0 else a.y - CLEAR
-    end_y = b.y - CLEAR if sign > 0 else b.bottom + CLEAR
+    room = b.y - a.bottom if sign > 0 else a.y - b.bottom
+    clear = min(CLEAR, room / 8)
+    start_y = a.bottom + clear if sign > 0 else a.y - clear
+    end_y = b.y - clear if sign > 0 else b.bottom + clear
     if abs(a.centre.x - b.centre.x) < 1:
         return (Point(a.centre.x, start_y), Point(b.centre.x, end_y))
     middle = (a.bottom + b.y) / 2 if sign > 0 else (a.y + b.bottom) / 2
     return (Point(a.centre.x, start_y), Point(a.centre.x, middle), Point(b.centre.x, middle), Point(b.centre.x, end_y))
-
-
-def _cycle(labels: tuple[str, ...], box: Box, has_centre: bool) -> Plan:
-    ring = _ring(labels, box)
-    if ring is not None:
-        return ring
-    return _racetrack(labels, box, has_centre)
 
 
 def _ring(labels: tuple[str, ...], box: Box) -> Plan | None:
@@ -151,7 +185,7 @@ def _ring(labels: tuple[str, ...], box: Box) -> Plan | None:
         Box(box.centre.x + rx * math.cos(a) - w / 2, box.centre.y + ry * math.sin(a) - h / 2, w, h) for a in angles
     )
     apart = all(cards[i].inset(-14).overlap(cards[j].inset(-14)) == 0 for i in range(count) for j in range(i))
-    if not apart or label_size(labels, cards)[1]:
+    if not apart or lettering(labels, cards).lost:
         return None
     arcs = [
         _arc(box, rx, ry, angles[i - 1], angles[i - 1] + 2 * math.pi / count, cards[i - 1], cards[i])
@@ -174,47 +208,47 @@ def _arc(box: Box, rx: float, ry: float, start: float, end: float, a: Box, b: Bo
 
 
 def _racetrack(labels: tuple[str, ...], box: Box, has_centre: bool) -> Plan:
-    """Two rows (or columns) that are walked round; the word of the centre stands between them."""
+    """Two rows that are walked round; the word of the centre stands between them."""
     count = len(labels)
-    wide = box.w > 1.1 * box.h and count > 2
-    if not wide:
-        return _tall_racetrack(labels, box, has_centre)
-    first = math.ceil(count / 2)
+    columns = math.ceil(count / 2)
     middle = 96.0 if has_centre else 64.0
-    h = min(150.0, (box.h - middle) / 2)
+    h = min(160.0, (box.h - middle) / 2)
     gap = 54.0
-    w = min(320.0, (box.w - gap * (first - 1)) / first)
+    w = min(340.0, (box.w - gap * (columns - 1)) / columns)
+    left = box.centre.x - (columns * w + (columns - 1) * gap) / 2
     top = box.centre.y - h - middle / 2
-    cards = [*_row(first, box, top, w, h, gap), *reversed(_row(count - first, box, top + h + middle, w, h, gap))]
-    links = tuple(() if i == 0 else _link(cards[i - 1], cards[i]) for i in range(count))
-    centre = Box(box.x + w * 0.75, box.centre.y - 30, box.w - 1.5 * w, 60)
-    return Plan(tuple(cards), links, closing=_link(cards[-1], cards[0]), centre=centre)
-
-
-def _row(count: int, box: Box, y: float, w: float, h: float, gap: float) -> list[Box]:
-    left = box.centre.x - (count * w + (count - 1) * gap) / 2
-    return [Box(left + i * (w + gap), y, w, h) for i in range(count)]
+    cards = [Box(left + i * (w + gap), top, w, h) for i in range(columns)]
+    cards += [
+        Box(left + i * (w + gap), top + h + middle, w, h)
+        for i in range(columns - 1, columns - 1 - (count - columns), -1)
+    ]
+    first, last = cards[0], cards[-1]
+    closing = _link(last, first)
+    if last.x > first.x:
+        corner = Point(first.centre.x, last.centre.y)
+        closing = (Point(last.x - CLEAR, last.centre.y), corner, Point(first.centre.x, first.bottom + CLEAR))
+    inside = Box(first.centre.x + 30, box.centre.y - 30, max(columns - 1, 0.6) * (w + gap) - 60, 60)
+    return Plan(tuple(cards), _chain(cards), closing=closing, centre=inside)
 
 
 def _tall_racetrack(labels: tuple[str, ...], box: Box, has_centre: bool) -> Plan:
+    """Down one column and up the other; the word of the centre stands on top where there is room."""
     count = len(labels)
-    right = math.ceil(count / 2)
+    rows = math.ceil(count / 2)
+    has_centre = has_centre and box.h / rows > 100
     head = 56.0 if has_centre else 0.0
-    area = Box(box.x, box.y + head, box.w, box.h - head)
-    gap_x, gap_y = 64.0, 36.0
-    w = min(380.0, (area.w - gap_x) / 2)
-    h = min(150.0, (area.h - gap_y * (right - 1)) / right)
+    gap_x, gap_y = 64.0, 28.0
+    w = min(380.0, (box.w - gap_x) / 2)
+    h = min(190.0, (box.h - head - gap_y * (rows - 1)) / rows)
     pitch = h + gap_y
-    top = area.centre.y - (right * h + (right - 1) * gap_y) / 2
-    left_x, right_x = area.centre.x - gap_x / 2 - w, area.centre.x + gap_x / 2
-    cards = [Box(left_x, top + i * pitch, w, h) for i in range(right)]
-    cards += [Box(right_x, top + i * pitch, w, h) for i in reversed(range(count - right))]
-    if count % 2 and count > 1:
-        cards[right:] = [Box(card.x, card.y + pitch / 2, w, h) for card in cards[right:]]
+    top = box.centre.y - (rows * h + (rows - 1) * gap_y + head) / 2 + head
+    left_x, right_x = box.centre.x - gap_x / 2 - w, box.centre.x + gap_x / 2
+    shift = pitch / 2 if count % 2 else 0.0
+    cards = [Box(left_x, top + i * pitch, w, h) for i in range(rows)]
+    cards += [Box(right_x, top + i * pitch + shift, w, h) for i in reversed(range(count - rows))]
     links = tuple(() if i == 0 else _side_link(cards[i - 1], cards[i]) for i in range(count))
     closing = _side_link(cards[-1], cards[0]) if count > 2 else ()
-    centre = Box(box.x, box.y, box.w, 48) if has_centre else None
-    return Plan(tuple(cards), links, closing=closing, centre=centre)
+    return Plan(tuple(cards), links, closing=closing, centre=Box(box.x, top - head, box.w, 48) if has_centre else None)
 
 
 def _side_link(a: Box, b: Box) -> Path:
@@ -265,18 +299,18 @@ def _upright_timeline(labels: tuple[str, ...], box: Box) -> Plan:
 
 
 def _map(labels: tuple[str, ...], box: Box) -> Plan:
-    """The word of the centre in the middle, cards to its right and left."""
+    """The word of the centre in the middle, cards to its left and right."""
     count = len(labels)
-    right = math.ceil(count / 2)
+    half = math.ceil(count / 2)
     centre_w = min(280.0, box.w * 0.26)
-    w = min(340.0, (box.w - centre_w - 2 * 70) / 2)
+    w = min(380.0, (box.w - centre_w - 2 * 70) / 2)
     centre = Box(box.centre.x - centre_w / 2, box.centre.y - 62, centre_w, 124)
     gap = 22.0
-    h = min(120.0, (box.h - gap * (right - 1)) / right)
+    h = min(130.0, (box.h - gap * (half - 1)) / half)
     cards: list[Box] = []
-    for side, members in ((1, right), (-1, count - right)):
+    for side, members in ((-1, half), (1, count - half)):
         top = box.centre.y - (members * h + (members - 1) * gap) / 2
-        left = box.centre.x + centre_w / 2 + (box.w - centre_w) / 2 - w if side > 0 else box.x
+        left = box.right - w if side > 0 else box.x
         cards += [Box(left, top + i * (h + gap), w, h) for i in range(members)]
     links = tuple(_spoke(centre, card) for card in cards)
     return Plan(tuple(cards), links, arrows=False, centre=centre)
@@ -301,12 +335,15 @@ def _bend(start: Point, end: Point) -> Path:
 def _trunk(labels: tuple[str, ...], box: Box) -> Plan:
     """The word of the centre on top, cards in two columns on a trunk: for narrow frames."""
     count = len(labels)
-    head_h = 60.0
-    centre = Box(box.x + box.w * 0.14, box.y, box.w * 0.72, head_h)
-    area = Box(box.x, box.y + head_h + 24, box.w, box.h - head_h - 24)
     rows = math.ceil(count / 2)
-    gap_x, gap_y = 60.0, 18.0
-    w, h = (area.w - gap_x) / 2, min(130.0, (area.h - gap_y * (rows - 1)) / rows)
+    tight = box.h / rows < 120
+    head_h, head_gap, gap_x, gap_y = (46.0, 12.0, 60.0, 8.0) if tight else (64.0, 34.0, 60.0, 26.0)
+    h = min(200.0, (box.h - head_h - head_gap - gap_y * (rows - 1)) / rows)
+    used = head_h + head_gap + rows * h + (rows - 1) * gap_y
+    top = box.centre.y - used / 2
+    centre = Box(box.x + box.w * 0.14, top, box.w * 0.72, head_h)
+    area = Box(box.x, top + head_h + head_gap, box.w, used - head_h - head_gap)
+    w = (area.w - gap_x) / 2
     x = area.centre.x
     cards = []
     links: list[Path] = []
