@@ -51,7 +51,7 @@ def probe(path: Path) -> Probe:
     done = ffmpeg.run(ffmpeg.info_argv(exe, path), check=False)
     said = done.stderr.decode("utf-8", errors="replace")
     # A comment tag is printed too, and could hold text that looks like a stream: skip the metadata lines.
-    shown = "\n".join(line for line in said.splitlines() if not re.match(r"\s+(\w+)?\s*: ", line))
+    shown = "\n".join(line for line in said.splitlines() if not re.match(r"\s+\S*\s+: ", line))
     stream = _STREAM.search(shown)
     counts = _COUNT.findall(said)
     if done.returncode != 0 or stream is None or not counts:

@@ -59,7 +59,7 @@ class PlanarPicture:
         return tiles.size / len(self._tiles)
 
     def _check(self, frame: NDArray[np.uint8]) -> None:
-        shape = getattr(frame, "shape", ())
+        shape: tuple[int, ...] = getattr(frame, "shape", ())
         good = len(shape) == 3 and shape[:2] == (self.height, self.width) and shape[2] in (3, 4)
         if not good or frame.dtype != np.uint8:
             raise InputError(

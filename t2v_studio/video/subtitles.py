@@ -118,15 +118,15 @@ def _balanced(text: str) -> list[str]:
     if len(lines) != 2:
         return lines
     words = text.split(" ")
-    splits = [(" ".join(words[:cut]), " ".join(words[cut:])) for cut in range(1, len(words))]
+    splits = [[" ".join(words[:cut]), " ".join(words[cut:])] for cut in range(1, len(words))]
     fitting = [pair for pair in splits if max(map(len, pair)) <= LINE_CHARS]
-    return list(min(fitting, key=lambda pair: abs(len(pair[0]) - len(pair[1])))) if fitting else lines
+    return min(fitting, key=lambda pair: abs(len(pair[0]) - len(pair[1]))) if fitting else lines
 
 
 def _fill(text: str) -> list[str]:
     """Greedy lines of at most LINE_CHARS; a longer word is cut."""
     lines: list[str] = []
-    for word in (piece for word in text.split() for piece in _pieces(word)):
+    for word in [piece for whole in text.split() for piece in _pieces(whole)]:
         if lines and len(lines[-1]) + 1 + len(word) <= LINE_CHARS:
             lines[-1] += f" {word}"
         else:
