@@ -32,6 +32,13 @@ class Passage(BaseModel):
     state: str = "kept"
     reason: str = ""
     content_hash: str
+    breaks: list[int] = Field(
+        default_factory=list, description="Offsets in `text` at which the pages after the first begin, one a page."
+    )
+
+    def page_at(self, offset: int) -> int:
+        """The page on which the character at `offset` of `text` stands."""
+        return self.page + sum(1 for start in self.breaks if start <= offset)
 
 
 class Quote(BaseModel):
