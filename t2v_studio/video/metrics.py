@@ -1,0 +1,272 @@
+"""Automatic measures of a clip. A measure that cannot be taken is `unavailable`, never 0.
+
+Report warp error and dynamic degree together: a clip in which nothing moves has a perfect warp error.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from t2v_studio.errors import InputError
+from t2v_studio.video import decode, ffmpeg
+from t2v_studio.video.motion import UNRELIABLE_MASKED_SHARE, Frame, PairMotion, pair_motion
+
+VERSION = "1"
+CUT_THRESHOLD = 10.0
+"""ffmpeg's own default of its scene change detector."""
+LINES = 480
+"""Shorter side at which pictures are measured; larger ones are scaled down."""
+STILL_MAE = 0.25
+"""Mean absolute difference (0 to 255) below which two neighbours are the same picture."""
+CLIP_FRAMES = 8
+CLIP_TOKENS = 77
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One measure of one clip, with what it rests on."""
+
+    name: str
+    value: float | None
+    better: Literal["higher", "lower", "neither"]
+    status: Literal["ok", "unavailable", "error"] = "ok"
+    note: str = ""
+    details: dict[str, float] = field(default_factory=dict)
+
+
+def measure_clip(path: Path, *, text: str = "", clip_weights: Path | None = None) -> dict[str, Any]:
+    """All measures of a video file. Pictures are scaled down to `LINES` lines first, frames are read once.
+
+    text: topic and objective, for the CLIP score: the same text for both arms of a pair.
+    clip_weights: folder of a transformers CLIPModel; without one its measures are unavailable.
+    Raises InputError where the file is no video.
+    """
+    probe = decode.probe(path)
+    cuts = scene_cuts(path, probe.fps)
+    wanted = set(np.linspace(0, max(probe.frames - 1, 0), CLIP_FRAMES).round().astype(int).tolist())
+    collector, kept = Collector(probe.fps, cuts), []
+    for index, frame in enumerate(decode.frames(path)):
+        collector.add(_scaled(frame))
+        if index in wanted:
+            kept.append(frame)
+    if not collector.frames:
+        raise InputError("no_frames", f"{path} holds no frame.", "Name a video file.")
+    measures = [*collector.measures(), Measure("cuts", float(len(cuts)), "neither"), *siti(path)]
+    measures += clip_measures(kept, text, clip_weights)
+    return {
+        "video": str(path),
+        "sha256": _sha256(path),
+        "frames": collector.frames,
+        "fps": probe.fps,
+        "width": probe.width,
+        "height": probe.height,
+        "version": VERSION,
+        "measures": [asdict(measure) for measure in measures],
+    }
+
+
+def _scaled(frame: Frame) -> Frame:
+    import cv2
+
+    height, width = frame.shape[:2]
+    scale = LINES / min(height, width)
+    if scale >= 1:
+        return frame
+    size = (round(width * scale), round(height * scale))
+    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+class Collector:
+    """Takes frames one by one and keeps numbers only: motion, flicker, correlation, stillness, sharpness.
+
+    Warp error by Lai et al. (2018); dynamic degree and flicker by VBench (Huang et al. 2024). Pairs
+    that lie across a cut are left out of the motion measures.
+    """
+
+    def __init__(self, fps: float, cuts: Iterable[int] = ()) -> None:
+        self.frames = 0
+        self._stride = max(1, round(fps / 8))
+        self._cuts = sorted(set(cuts))
+        self._last: Frame | None = None
+        self._sampled: tuple[int, Frame] | None = None
+        self._motions: list[PairMotion] = []
+        self._sampled_motions: list[PairMotion] = []
+        self._gaps: list[float] = []
+        self._correlations: list[float] = []
+        self._sharpness: list[float] = []
+        self._short_side = 0
+
+    def add(self, frame: Frame) -> None:
+        """Take the next frame, uint8 (height, width, 3)."""
+        import cv2
+
+        index = self.frames
+        self.frames += 1
+        self._short_side = min(frame.shape[:2])
+        grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+        self._sharpness.append(float(cv2.Laplacian(grey, cv2.CV_64F).var()))
+        motion = None
+        if self._last is not None:
+            self._gaps.append(float(cv2.absdiff(self._last, frame).mean()))
+            self._correlations.append(_correlation(cv2.cvtColor(self._last, cv2.COLOR_RGB2GRAY), grey))
+            if not self._cut_between(index - 1, index):
+                motion = pair_motion(self._last, frame)
+                self._motions.append(motion)
+        self._sample(index, frame, motion)
+        self._last = frame
+
+    def _sample(self, index: int, frame: Frame, motion: PairMotion | None) -> None:
+        """Keep every stride-th frame for the dynamic degree, which is defined at about 8 frames a second."""
+        if index % self._stride:
+            return
+        if self._sampled is not None and not self._cut_between(self._sampled[0], index):
+            direct = motion if self._stride == 1 else None
+            self._sampled_motions.append(direct or pair_motion(self._sampled[1], frame))
+        self._sampled = (index, frame)
+
+    def _cut_between(self, first: int, second: int) -> bool:
+        return any(first < cut <= second for cut in self._cuts)
+
+    def measures(self) -> list[Measure]:
+        """What the frames so far show."""
+        return [self._warp_error(), self._dynamic_degree(), *self._picture_measures()]
+
+    def _warp_error(self) -> Measure:
+        if not self._motions:
+            return _none("warp_error", "lower", "the clip has no two neighbouring frames within a shot")
+        masked = float(np.mean([motion.masked_share for motion in self._motions]))
+        return Measure(
+            "warp_error",
+            float(np.mean([motion.warp_error for motion in self._motions])),
+            "lower",
+            note="more than half of the pixels are masked: unreliable" if masked > UNRELIABLE_MASKED_SHARE else "",
+            details={"masked_share": masked, "pairs": float(len(self._motions))},
+        )
+
+    def _dynamic_degree(self) -> Measure:
+        """Share of sampled pairs whose fastest 5 % move more than 6 min(h, w) / 256 pixels.
+
+        VBench calls a clip of n sampled frames dynamic when at least round(4 n / 16) pairs do: `dynamic`.
+        """
+        motions = self._sampled_motions
+        if not motions:
+            return _none("dynamic_degree", "neither", "the clip has no two samples within a shot")
+        limit = 6 * self._short_side / 256
+        moving = sum(motion.top_radius > limit for motion in motions)
+        needed = max(round(4 * (len(motions) + 1) / 16), 1)
+        return Measure(
+            "dynamic_degree",
+            moving / len(motions),
+            "neither",
+            details={
+                "dynamic": float(moving >= needed),
+                "median_radius_px": float(np.median([motion.median_radius for motion in motions])),
+                "top_radius_px": float(np.mean([motion.top_radius for motion in motions])),
+            },
+        )
+
+    def _picture_measures(self) -> list[Measure]:
+        sharpness = float(np.mean(self._sharpness)) if self._sharpness else None
+        found = [Measure("sharpness", sharpness, "neither", note="variance of the Laplacian of the grey picture")]
+        if not self._gaps:
+            names = ("flicker", "adjacent_correlation", "still_share")
+            return [*found, *(_none(name, "neither", "the clip has one frame") for name in names)]
+        flicker = (255 - float(np.mean(self._gaps))) / 255
+        return [
+            *found,
+            Measure("flicker", flicker, "higher", note="comparable on clips without motion only"),
+            Measure("adjacent_correlation", float(np.mean(self._correlations)), "neither"),
+            Measure("still_share", float(np.mean([gap < STILL_MAE for gap in self._gaps])), "neither"),
+        ]
+
+
+def _none(name: str, better: Literal["higher", "lower", "neither"], why: str) -> Measure:
+    return Measure(name, None, better, "unavailable", why)
+
+
+def _correlation(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """Pearson's r of two pictures; 1 for two equal flat ones."""
+    x, y = a.ravel().astype(np.float32), b.ravel().astype(np.float32)
+    x, y = x - x.mean(), y - y.mean()
+    scale = float(np.sqrt((x @ x) * (y @ y)))
+    return float(x @ y) / scale if scale else float(np.array_equal(a, b))
+
+
+def scene_cuts(path: Path, fps: float) -> list[int]:
+    """Indices of the frames that begin a new shot (ffmpeg's scdet filter at its default threshold)."""
+    argv = [ffmpeg.find_ffmpeg(), "-hide_banner", "-nostdin", "-i", ffmpeg.file_url(path)]
+    argv += ["-vf", f"scdet=threshold={CUT_THRESHOLD:g}", "-an", "-f", "null", "-"]
+    said = ffmpeg.run(argv).stderr.decode("utf-8", errors="replace")
+    times = re.findall(r"lavfi\.scd\.time:\s*([\d.]+)", said)
+    return sorted({round(float(time) * fps) for time in times})
+
+
+def siti(path: Path) -> list[Measure]:
+    """Spatial and temporal information (ITU-T P.910), by ffmpeg's siti filter: means over the clip."""
+    argv = [ffmpeg.find_ffmpeg(), "-hide_banner", "-nostdin", "-i", ffmpeg.file_url(path)]
+    said = ffmpeg.run([*argv, "-vf", "siti=print_summary=1", "-an", "-f", "null", "-"]).stderr.decode(errors="replace")
+    found = []
+    for name, title in (("spatial_information", "Spatial"), ("temporal_information", "Temporal")):
+        match = re.search(title + r" Information:\s*Average:\s*([\d.]+|nan)", said)
+        value = float(match.group(1)) if match and match.group(1) != "nan" else None
+        found.append(
+            Measure(
+                name,
+                value,
+                "neither",
+                "ok" if value is not None else "error",
+                "" if match else "ffmpeg printed no summary",
+            )
+        )
+    return found
+
+
+def clip_measures(frames: Sequence[Frame], text: str, weights: Path | None) -> list[Measure]:
+    """CLIP text-video and frame-to-frame similarity, 100 times the cosine, over the frames given (evenly spaced ones).
+
+    Unavailable without weights; the text is cut at 77 tokens with its end token kept, and that is said.
+    """
+    if weights is None or not (weights / "config.json").is_file():
+        reason = "no CLIP weights: name their folder with --clip-weights"
+        return [_none("clip_text", "higher", reason), _none("clip_frames", "neither", reason)]
+    import torch
+    from transformers import CLIPModel, CLIPProcessor
+
+    model = CLIPModel.from_pretrained(weights, local_files_only=True, use_safetensors=True).eval()
+    processor = CLIPProcessor.from_pretrained(weights, local_files_only=True)
+    asked = len(processor.tokenizer(text)["input_ids"])
+    inputs = processor(
+        text=[text or " "],
+        images=list(frames),
+        return_tensors="pt",
+        padding=True,
+        truncation=True,
+        max_length=CLIP_TOKENS,
+    )
+    with torch.inference_mode():
+        output = model(**inputs)
+    pictures, words = output.image_embeds, output.text_embeds
+    similar = 100 * (pictures @ words.T).squeeze(-1)
+    near = 100 * (pictures[1:] * pictures[:-1]).sum(dim=-1)
+    note = f"the text has {asked} tokens and was cut to {CLIP_TOKENS}" if asked > CLIP_TOKENS else ""
+    details = {"tokens": float(asked), "frames": float(len(frames))}
+    first = Measure("clip_text", float(similar.mean()), "higher", note=note, details=details)
+    if not text:
+        first = _none("clip_text", "higher", "no text was given")
+    if len(frames) < 2:
+        return [first, _none("clip_frames", "neither", "the clip has one frame")]
+    return [first, Measure("clip_frames", float(near.mean()), "neither", details={"frames": float(len(frames))})]
+
+
+def _sha256(path: Path) -> str:
+    import hashlib
+
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
