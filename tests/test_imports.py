@@ -21,6 +21,7 @@ ORDER = [
     ("studies",),
     ("datasets",),
     ("jobs",),
+    ("doctor",),
     ("studio",),
     ("ui",),
     ("cli",),
