@@ -27,7 +27,9 @@ class VideoRequest(BaseModel):
     course_few_shot: bool = Field(False, description="Put worked examples of the template into diffusion prompts.")
 
     use_rag: bool = Field(False, description="Say what the books say, with pages.")
-    rag_mode: Literal["semantic", "overlay"] = Field("semantic", description="Cues into each scene, or the context as one block.")
+    rag_mode: Literal["semantic", "overlay"] = Field(
+        "semantic", description="Cues into each scene, or the context as one block."
+    )
     rag_query: str = Field("", max_length=300, description="One query for all scenes instead of each scene's own.")
     rag_top_k: int | None = Field(None, ge=1, le=20, description="Passages a scene. Empty: T2V_RAG_TOP_K.")
     book_ids: list[str] = Field(default_factory=list, description="Books to search. Empty: all.")
@@ -51,7 +53,9 @@ class VideoRequest(BaseModel):
     def _lengths_do_not_compete(self) -> VideoRequest:
         given = [name for name in ("seconds", "frames", "scene_frames") if getattr(self, name) is not None]
         if len(given) > 1:
-            raise ValueError(f"--{' and --'.join(name.replace('_', '-') for name in given)} exclude each other; give one")
+            raise ValueError(
+                f"--{' and --'.join(name.replace('_', '-') for name in given)} exclude each other; give one"
+            )
         if not self.use_rag and (self.rag_query or self.rag_top_k is not None):
             raise ValueError("--rag-query and --rag-top-k need --use-rag")
         if self.plan is not None and self.use_rag:

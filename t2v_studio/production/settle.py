@@ -1,0 +1,97 @@
+"""What a request leaves open, decided once and said in words."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from t2v_studio.engines.base import Canvas, Engine
+from t2v_studio.planning.lesson import LessonRequest
+from t2v_studio.planning.plan import ScenePlan
+from t2v_studio.planning.timing import scene_frames
+from t2v_studio.production.request import VideoRequest
+
+COURSE = {"width": 832, "height": 480, "fps": 10.0}
+COURSE_SCENE_FRAMES = 17
+_LONGEST_SCENE_S = 120.0
+
+
+def seeded(request: VideoRequest) -> VideoRequest:
+    """The request with a seed: its own, its plan's, or one drawn now. Call it before planning."""
+    if request.seed is not None:
+        return request
+    seed = request.plan.seed if request.plan is not None else secrets.randbelow(2**31)
+    return request.model_copy(update={"seed": seed})
+
+
+def lesson(request: VideoRequest) -> LessonRequest:
+    """The part of a request that planning reads. The request has its seed already."""
+    assert request.seed is not None, "seeded() comes before planning"
+    shared = {name: getattr(request, name) for name in LessonRequest.model_fields if name in VideoRequest.model_fields}
+    return LessonRequest(**shared, template=request.course_template)
+
+
+def settled(
+    request: VideoRequest, plan: ScenePlan, engine: Engine
+) -> tuple[VideoRequest, ScenePlan, Canvas, list[str]]:
+    """Seed, size, rate and length filled in; the plan, canvas and notices that go with them.
+
+    Made again from what is returned, the video has the same number of frames in every scene, even
+    if reading times are reckoned differently by then: where those decided, the plan says the seconds.
+    """
+    request = seeded(request)
+    size, notices = _size(request, engine)
+    asked = _length(request)
+    frames, rounded = scene_frames(plan, size["fps"], rule=engine.frame_rule, **asked)
+    notices += rounded
+    if not asked:
+        plan = _with_seconds(plan, frames, size["fps"])
+    elif "seconds" in asked:
+        asked = {"frames": max(1, round(asked["seconds"] * size["fps"]))}
+    request = request.model_copy(update={**size, "seconds": None, **asked})
+    canvas = Canvas(
+        width=size["width"],
+        height=size["height"],
+        fps=size["fps"],
+        scene_frames=frames,
+        seed=request.seed or 0,
+        theme=request.theme,
+        show_sources=request.show_sources,
+        steps=request.steps,
+        guidance=request.guidance,
+    )
+    return request, plan, canvas, notices
+
+
+def _size(request: VideoRequest, engine: Engine) -> tuple[dict[str, Any], list[str]]:
+    """Width and height, both even, and frames a second."""
+    usual = {**engine.default_canvas(), **(COURSE if request.course_mode else {})}
+    width, height = request.width, request.height
+    notices = []
+    if width is None and height is None:
+        width, height = int(usual["width"]), int(usual["height"])
+    elif width is None or height is None:
+        shape = usual["width"] / usual["height"]
+        width, height = width or round((height or 0) * shape), height or round((width or 0) / shape)
+        notices.append(f"Only one side was given: {width}x{height} keeps the usual shape.")
+    even = (width + width % 2, height + height % 2)
+    if even != (width, height):
+        notices.append(f"H.264 needs even sizes: {width}x{height} became {even[0]}x{even[1]}.")
+    return {"width": even[0], "height": even[1], "fps": float(request.fps or usual["fps"])}, notices
+
+
+def _length(request: VideoRequest) -> dict[str, Any]:
+    """The one length that was asked for, or none."""
+    for name in ("seconds", "frames", "scene_frames"):
+        if getattr(request, name) is not None:
+            return {name: getattr(request, name)}
+    return {"scene_frames": COURSE_SCENE_FRAMES} if request.course_mode else {}
+
+
+def _with_seconds(plan: ScenePlan, frames: tuple[int, ...], fps: float) -> ScenePlan:
+    if max(frames) / fps > _LONGEST_SCENE_S:
+        return plan
+    scenes = [
+        scene.model_copy(update={"seconds": count / fps}) for scene, count in zip(plan.scenes, frames, strict=True)
+    ]
+    return plan.model_copy(update={"scenes": scenes})
