@@ -104,7 +104,7 @@ def train_step(layers: list[int], activation: str, rate: float, seed: int) -> Ne
 
 
 def _weights(rng: np.random.Generator, below: int, above: int) -> Matrix:
-    size = rng.uniform(0.3, 1.3, (above, below))
+    size = np.maximum(rng.uniform(0.3, 1.3, (above, below)) * min(1.0, (3 / below) ** 0.5), 0.2)
     sign = rng.choice([-1.0, 1.0], (above, below), p=[0.4, 0.6])
     return np.round(size * sign, 2)
 

@@ -49,7 +49,7 @@ class TapeNode:
     depth: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tape:
     """An evaluated expression: leaves first, the output last."""
 
