@@ -29,8 +29,12 @@ class Embedder(Protocol):
     """What the index and the search need of an embedding model. Vectors are float32 of length 1."""
 
     name: str
-    max_tokens: int
-    dimension: int
+
+    @property
+    def max_tokens(self) -> int: ...
+
+    @property
+    def dimension(self) -> int: ...
 
     def encode_passages(self, texts: list[str], report: Callable[[int, int], None] | None = None) -> np.ndarray:
         """Vectors (n, dimension). `report(done, total)` is called after each batch and may raise."""

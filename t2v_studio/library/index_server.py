@@ -18,10 +18,10 @@ class ChromaServerIndex(ChromaIndex):
         super().__init__()
         parts = urlsplit(url)
         try:
-            port = parts.port
+            port, readable = parts.port, True
         except ValueError:
-            port = None
-        if parts.scheme not in ("http", "https") or not parts.hostname or (parts.port is not None and port is None):
+            port, readable = None, False
+        if parts.scheme not in ("http", "https") or not parts.hostname or not readable:
             raise InputError(
                 "bad_setting",
                 f"T2V_CHROMA_URL: {url!r} is not an address.",
