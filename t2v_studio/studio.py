@@ -167,7 +167,7 @@ class Studio:
 
     # --- planning and production -------------------------------------------------------------
     def templates(self) -> list[dict[str, Any]]:
-        """Rows: name, title, topic, audience, objective, scenes."""
+        """Rows: name, title, topic, audience, objective, scenes (how many)."""
         from t2v_studio.planning.templates import load_templates
 
         return [
@@ -177,7 +177,7 @@ class Studio:
                 "topic": template.topic,
                 "audience": template.audience,
                 "objective": template.objective,
-                "scenes": [scene.title for scene in template.scenes],
+                "scenes": len(template.scenes),
             }
             for template in load_templates().values()
         ]
@@ -222,9 +222,9 @@ class Studio:
 
     def figure(self, plan: ScenePlan, scene: int, at: float, output: Path, **canvas: Any) -> Path:
         """One frame of a plan as SVG, PDF or PNG, by the suffix of `output`. scene counts from 1; at is 0 to 1."""
-        from t2v_studio.production.figures import write_figure
+        from t2v_studio.engines.local.figure import figure
 
-        return write_figure(plan, scene, at, Path(output).expanduser(), **canvas)
+        return figure(plan, scene, at, Path(output).expanduser(), **canvas)
 
     def engines(self) -> list[dict[str, Any]]:
         """Rows: name, ok, message, hint."""
@@ -304,10 +304,15 @@ class Studio:
     def start(self) -> None:
         """Look after this workspace's queue (the web app calls this): adopt running workers, start new ones on demand."""
         if self._executor is None:
-            self._executor = (
-                self._inline if self.settings.executor == "inline" else Supervisor(self.settings, self.workspace)
-            )
+            if self.settings.executor == "inline":
+                self._executor = self._inline
+            else:
+                self._executor = Supervisor(self.settings, self.workspace, early=self._early_lanes)
             self._executor.start()
+
+    def _early_lanes(self) -> list[Lane]:
+        """A library with books is opened ahead of the first search: loading the model takes seconds."""
+        return ["library"] if self.books() else []
 
     def stop(self, *, workers: bool = False) -> None:
         """Leave the queue; workers and their jobs go on unless `workers` is true."""

@@ -3,55 +3,128 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from t2v_studio.jobs.context import Loader, Residents
-from t2v_studio.jobs.model import Context, Job, Lane
+from t2v_studio.jobs.model import Context, Job, Next
+from t2v_studio.jobs.residents import Engines, Library
 from t2v_studio.jobs.running import Handler
-from t2v_studio.settings import Settings
-from t2v_studio.workspace import Workspace
+from t2v_studio.library.passages import Evidence, SearchResult
+from t2v_studio.planning.plan import parse_plan
+from t2v_studio.production.request import VideoRequest, parse_request
+
+if TYPE_CHECKING:
+    from t2v_studio.planning.planner import Planned
 
 
-class LibraryResident:
-    """The open index and the embedder. Whoever holds one is the only owner of the workspace's store."""
-
-    def __init__(self, settings: Settings, workspace: Workspace) -> None:
-        from t2v_studio.library.embedder import open_embedder
-        from t2v_studio.library.index import open_index
-        from t2v_studio.library.owner import StoreOwner
-
-        self._owner = StoreOwner(workspace).acquire()
-        try:
-            self.embedder = open_embedder(settings, workspace.cache / "embedder.json")
-            self.index = open_index(workspace, settings)
-        except BaseException:
-            self._owner.release()
-            raise
-
-    def close(self) -> None:
-        self.index.close()
-        self._owner.release()
+# --- library -----------------------------------------------------------------------------------
+def search(context: Context, job: Job) -> dict[str, Any]:
+    """Spec: queries, k, book_ids. Result: results."""
+    library: Library = context.resident("library")
+    queries = job.spec["queries"]
+    results = []
+    for number, query in enumerate(queries):
+        if len(queries) > 1:
+            context.report("searching", number, len(queries))
+        results.append(library.search(query, job.spec["k"], job.spec["book_ids"]).model_dump(mode="json"))
+    return {"results": results}
 
 
-class Engines:
-    """Engine instances by name, each made once, so that a model stays loaded."""
+# --- planning ----------------------------------------------------------------------------------
+def plan(context: Context, job: Job) -> dict[str, Any]:
+    """Spec: request. Result: plan, evidence, grounding, notices."""
+    from t2v_studio.production.settle import seeded
 
-    def __init__(self, settings: Settings, workspace: Workspace) -> None:
-        self._settings = settings
-        self._built: dict[str, Any] = {}
-
-    def __call__(self, name: str) -> Any:
-        from t2v_studio.engines.registry import open_engine
-
-        if name not in self._built:
-            self._built[name] = open_engine(name, self._settings)
-        return self._built[name]
+    request = seeded(parse_request(job.spec["request"]))
+    context.report("planning")
+    return _planned_form(_planned(context, request))
 
 
-def ingest(context: Context, job: Job) -> dict[str, Any]:
-    raise NotImplementedError
+def _planned(context: Context, request: VideoRequest) -> Planned:
+    """The plan of a request that has its seed. Only retrieval opens the library."""
+    from t2v_studio.planning.planner import Planned, plan_topic
+    from t2v_studio.production.settle import lesson
+
+    if request.plan is not None:
+        return Planned(request.plan)
+    return plan_topic(lesson(request), context.settings, _asking(context, request) if request.use_rag else None)
 
 
-HANDLERS: dict[str, Handler] = {"ingest": ingest}
-LOADERS: dict[str, Loader] = {"library": LibraryResident, "engines": Engines}
-PREPARE: dict[Lane, Callable[[Residents], object]] = {"library": lambda residents: residents("library")}
+def _asking(context: Context, request: VideoRequest) -> Callable[[str, int], SearchResult]:
+    library: Library = context.resident("library")
+
+    def ask(query: str, k: int) -> SearchResult:
+        context.report("searching", message=query)
+        return library.search(query, k, request.book_ids)
+
+    return ask
+
+
+def _planned_form(planned: Planned) -> dict[str, Any]:
+    return {
+        "plan": planned.plan.model_dump(mode="json"),
+        "evidence": {key: [hit.model_dump(mode="json") for hit in hits] for key, hits in planned.evidence.items()},
+        "grounding": planned.grounding,
+        "notices": planned.notices,
+    }
+
+
+def _planned_from(form: dict[str, Any]) -> Planned:
+    from t2v_studio.planning.planner import Planned
+
+    evidence = {key: [Evidence.model_validate(hit) for hit in hits] for key, hits in form["evidence"].items()}
+    return Planned(parse_plan(form["plan"]), evidence, form["grounding"], form["notices"])
+
+
+# --- production --------------------------------------------------------------------------------
+def video(context: Context, job: Job) -> dict[str, Any] | Next:
+    """Spec: request, output. With retrieval it is planned in the lane of the library and drawn in that of the studio."""
+    if job.carry:
+        return _drawn(context, job, parse_request(job.carry["request"]), _planned_from(job.carry["planned"]))
+    from t2v_studio.production.settle import seeded
+
+    request = seeded(parse_request(job.spec["request"]))
+    context.report("planning")
+    planned = _planned(context, request)
+    if job.lane == "studio":
+        return _drawn(context, job, request, planned)
+    return Next("studio", {"request": request.model_dump(mode="json"), "planned": _planned_form(planned)})
+
+
+def _drawn(context: Context, job: Job, request: VideoRequest, planned: Planned) -> dict[str, Any]:
+    from t2v_studio.production.produce import produce
+    from t2v_studio.production.records import video_json
+
+    engines: Engines = context.resident("engines")
+    record = produce(
+        request,
+        planned,
+        engine=engines(request.engine),
+        local=lambda: engines("local"),
+        output=_output(job),
+        **_surroundings(context),
+    )
+    return video_json(record, context.workspace.video(record.id))
+
+
+def _surroundings(context: Context) -> dict[str, Any]:
+    return {
+        "workspace": context.workspace,
+        "settings": context.settings,
+        "report": context.report,
+        "preview": context.preview,
+        "check_cancelled": context.check_cancelled,
+    }
+
+
+def _output(job: Job) -> Path | None:
+    return Path(job.spec["output"]) if job.spec.get("output") else None
+
+
+HANDLERS: dict[str, Handler] = {"search": search, "plan": plan, "video": video}
+LOADERS: dict[str, Loader] = {"library": Library, "engines": Engines}
+PREPARE: dict[str, Callable[[Residents], object]] = {"library": lambda residents: residents("library")}
+"""Before a lane takes jobs."""
+WARM: dict[str, Callable[[Residents], object]] = {"library": lambda residents: residents("library").warm()}
+"""Once a lane has nothing to do."""

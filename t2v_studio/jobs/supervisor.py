@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from t2v_studio.settings import Settings
 from t2v_studio.workspace import REPOSITORY, Workspace
 
 TICK_S = 0.5
+SETTLE_S = 4.0
+"""The first page comes before workers that nobody has asked for."""
 LOG_LINES = 20
 _HOUSEKEEPING_S = 300.0
 _WORKER_LOG_BYTES = 4_000_000
@@ -46,14 +48,23 @@ class Supervisor:
     """Looks after the queue of one workspace; of several on the same workspace one works, the others stand by.
 
     command: how a worker is started; `--lane NAME` is added.
+    early: asked once the app has settled; the lanes it names get a worker before there is a job.
     """
 
-    def __init__(self, settings: Settings, workspace: Workspace, command: Sequence[str] = COMMAND) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        workspace: Workspace,
+        command: Sequence[str] = COMMAND,
+        early: Callable[[], Sequence[Lane]] | None = None,
+    ) -> None:
         self.settings = settings
         self.workspace = workspace
         self.queue = Queue(workspace)
         self.roster = Roster(self.queue)
         self._command = list(command)
+        self._early = early
+        self._started_at = time.monotonic()
         self._lock = FileLock(supervisor_lock(workspace))
         self._children: dict[Lane, subprocess.Popen[bytes]] = {}
         self._statuses: dict[int, int] = {}
@@ -103,8 +114,15 @@ class Supervisor:
         reconcile(self.queue, self.roster, self._statuses)
         self._retire_outdated()
         self._cancel_ladder()
+        early: Sequence[Lane] = ()
+        if self._early is not None and time.monotonic() - self._started_at > SETTLE_S:
+            early, self._early = self._early(), None
         for lane in LANES:
-            if self.queue.waiting(lane) and not self._has_worker(lane) and not self.roster.paused(lane):
+            if (
+                (lane in early or self.queue.waiting(lane))
+                and not self._has_worker(lane)
+                and not self.roster.paused(lane)
+            ):
                 self._spawn(lane)
         if time.monotonic() - self._cleaned_at > _HOUSEKEEPING_S:
             self._cleaned_at = time.monotonic()

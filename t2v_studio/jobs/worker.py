@@ -44,6 +44,7 @@ class Worker:
 
     prepare: called before jobs are taken; a BusyError from it means that another process still
     owns what this lane needs, so the jobs wait.
+    warm: called once there is nothing to do, so that the first job finds its model loaded.
     """
 
     def __init__(
@@ -53,12 +54,14 @@ class Worker:
         handlers: Handlers,
         loaders: Mapping[str, Loader],
         prepare: Callable[[Residents], object] | None = None,
+        warm: Callable[[Residents], object] | None = None,
     ) -> None:
         self.settings = settings
         self.lane: Lane = lane
         self.workspace = Workspace.at(settings.home)
         self._handlers = handlers
         self._prepare = prepare
+        self._warm = warm
         self._queue = Queue(self.workspace)
         self._roster = Roster(self._queue)
         self._residents = Residents(settings, self.workspace, loaders)
@@ -102,6 +105,9 @@ class Worker:
                     self._work(job)
                     seen = -1
                     continue
+            if ready and self._warm is not None:
+                self._make_warm(self._warm)
+                continue
             if self._may_leave():
                 return
             self._leaving.wait(POLL_S if ready else 0.25)
@@ -118,6 +124,13 @@ class Worker:
             # the handler will meet the same failure and tell it in the job's row
             log.exception("lane %s could not be prepared", self.lane)
         return True
+
+    def _make_warm(self, warm: Callable[[Residents], object]) -> None:
+        self._warm = None
+        try:
+            warm(self._residents)
+        except Exception:
+            log.exception("lane %s could not be warmed", self.lane)
 
     def _may_leave(self) -> bool:
         if not self.workspace.database.exists():
@@ -228,9 +241,9 @@ def main() -> int:
     parser.add_argument("--lane", required=True, choices=("library", "studio"))
     lane = parser.parse_args().lane
     start_logging()
-    from t2v_studio.jobs.handlers import HANDLERS, LOADERS, PREPARE
+    from t2v_studio.jobs.handlers import HANDLERS, LOADERS, PREPARE, WARM
 
-    return Worker(load_settings(), lane, HANDLERS, LOADERS, PREPARE.get(lane)).run()
+    return Worker(load_settings(), lane, HANDLERS, LOADERS, PREPARE.get(lane), WARM.get(lane)).run()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,70 @@
+"""What stays in a worker between jobs: the open library, and engines with their models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from t2v_studio.library.passages import SearchResult
+from t2v_studio.settings import Settings
+from t2v_studio.workspace import Workspace
+
+
+class Library:
+    """The open index and the embedder. Whoever holds one is the only owner of the workspace's store.
+
+    Raises BusyError where another process is.
+    """
+
+    def __init__(self, settings: Settings, workspace: Workspace) -> None:
+        from t2v_studio.library.embedder import open_embedder
+        from t2v_studio.library.index import open_index
+        from t2v_studio.library.owner import StoreOwner
+        from t2v_studio.library.search import SearchMemory
+
+        self._settings = settings
+        self._workspace = workspace
+        self._owner = StoreOwner(workspace).acquire()
+        try:
+            self.embedder = open_embedder(settings, workspace.cache / "embedder.json")
+            self.index = open_index(workspace, settings)
+        except BaseException:
+            self._owner.release()
+            raise
+        self.memory = SearchMemory()
+
+    def search(self, query: str, k: int, book_ids: list[str] | None = None) -> SearchResult:
+        """The best k passages of these books; none or an empty list: of all books."""
+        from t2v_studio.library.search import search
+
+        return search(
+            query,
+            workspace=self._workspace,
+            settings=self._settings,
+            index=self.index,
+            embedder=self.embedder,
+            book_ids=book_ids or None,
+            k=k,
+            memory=self.memory,
+        )
+
+    def warm(self) -> None:
+        """Load the model now, so that the first search does not wait for it."""
+        self.embedder.encode_query("warm")
+
+    def close(self) -> None:
+        self.index.close()
+        self._owner.release()
+
+
+class Engines:
+    """Engine instances by name, each made once, so that a model stays loaded."""
+
+    def __init__(self, settings: Settings, workspace: Workspace) -> None:
+        self._built: dict[str, Any] = {}
+
+    def __call__(self, name: str) -> Any:
+        from t2v_studio.engines.registry import engine
+
+        if name not in self._built:
+            self._built[name] = engine(name)
+        return self._built[name]
