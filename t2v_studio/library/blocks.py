@@ -6,7 +6,7 @@ import re
 import statistics
 import unicodedata
 from collections import Counter
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
 from t2v_studio.library.cleaning import LETTERS, Vocabulary
 from t2v_studio.library.sections import LEADERS, Placed
@@ -101,7 +101,7 @@ def _contents_pages(lines: list[Placed]) -> None:
         numbered = [placed for placed in ending if re.match(r"[\dA-Z]+(\.\d+)*\s", placed.text)]
         listed = len(numbered) >= 5 and len(ending) >= 0.5 * len(free)
         chosen = {id(placed) for placed in leading + (ending if listed or len(leading) >= 4 else [])}
-        for placed, after in zip(free, [*free[1:], None], strict=True):
+        for placed, after in zip_longest(free, free[1:]):
             wrapped = after is not None and id(after) in chosen and not is_whole(placed.text) and len(chosen) >= 5
             if id(placed) in chosen or (wrapped and len(placed.text) < 75):
                 placed.reason = "contents"
