@@ -17,15 +17,22 @@ SHORT_WAIT_S, SHORT_STEP_S = 2.5, 0.05
 
 @dataclass
 class Page:
-    """Handles of the shell. A tab listens to `opened` and `again`, and writes to them through `target`."""
+    """Handles of the shell.
+
+    `rows` changes whenever a job's row does: a tab that follows a job listens to it, and writes "" to it
+    after queueing one, so that even the quickest job is noticed. `opened` and `again` carry a `target`
+    from one tab to another.
+    """
 
     studio: Studio
     tabs: gr.Tabs
     timer: gr.Timer
+    rows: gr.State
     opened: gr.State
     again: gr.State
     viewer: gr.HTML
     header: gr.HTML
+    tab: gr.Tab | None = None
     loads: list[dict[str, Any]] = field(default_factory=list)
 
     def on_load(self, handler: Any, inputs: Any = None, outputs: Any = None) -> None:
@@ -35,6 +42,8 @@ class Page:
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
 """For listeners that only read rows or write one."""
+NOTIFYING: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+"""For listeners that write a State to which others listen: Gradio 6.31 reports such changes through its queue alone."""
 
 
 def target(kind: str, name: str, **more: Any) -> dict[str, Any]:

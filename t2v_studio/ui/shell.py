@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import logging
 import pkgutil
 from types import ModuleType
 from typing import Any
@@ -11,25 +10,10 @@ from typing import Any
 import gradio as gr
 
 from t2v_studio.studio import Studio
-from t2v_studio.ui import markup, tabs
-from t2v_studio.ui.components import jobs_panel, viewer
+from t2v_studio.ui import tabs
+from t2v_studio.ui.components import header, jobs_panel, viewer
 from t2v_studio.ui.notices import guarded
-from t2v_studio.ui.page import PACE_BUSY_S, QUIET, Page, target
-
-log = logging.getLogger(__name__)
-
-THEME_SWITCH = """
-element.addEventListener('click', (event) => {
-  if (!event.target.closest('[data-theme-switch]')) return;
-  const dark = document.body.classList.toggle('dark');
-  try { localStorage.setItem('t2v-theme', dark ? 'dark' : 'light'); } catch (error) { /* private window */ }
-});
-try {
-  const asked = new URLSearchParams(location.search).get('__theme');
-  const kept = localStorage.getItem('t2v-theme');
-  if (kept && !asked) document.body.classList.toggle('dark', kept === 'dark');
-} catch (error) { /* private window */ }
-"""
+from t2v_studio.ui.page import NOTIFYING, PACE_BUSY_S, QUIET, Page, target
 
 
 def tab_modules() -> list[ModuleType]:
@@ -44,14 +28,16 @@ def build(studio: Studio) -> gr.Blocks:
     with gr.Blocks(
         title="T2V Studio", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400), elem_id="t2v"
     ) as demo:
-        header = gr.HTML(_header(""), js_on_load=THEME_SWITCH, elem_id="header", apply_default_css=False)
+        head = gr.HTML(header.markup_of(""), js_on_load=header.THEME_SWITCH, elem_id="header", apply_default_css=False)
         timer = gr.Timer(PACE_BUSY_S)
-        opened, again, first_job = gr.State(None), gr.State(None), gr.State("")
+        rows, opened, again, first_job = gr.State(""), gr.State(None), gr.State(None), gr.State("")
         dialog = gr.HTML("", js_on_load=viewer.DIALOG, elem_id="page-dialog", apply_default_css=False)
         with gr.Tabs(elem_id="tabs") as tab_bar:
-            page = Page(studio, tab_bar, timer, opened, again, dialog, header)
+            page = Page(studio, tab_bar, timer, rows, opened, again, dialog, head)
             for module in modules:
-                with gr.Tab(module.LABEL, id=module.NAME, elem_id=f"tab-{module.NAME}", render_children=True):
+                with gr.Tab(
+                    module.LABEL, id=module.NAME, elem_id=f"tab-{module.NAME}", render_children=True
+                ) as page.tab:
                     module.build(page)
         jobs_panel.build(studio, page, first_job)
         _links(page, first_job, demo)
@@ -69,7 +55,7 @@ def _links(page: Page, first_job: gr.State, demo: gr.Blocks) -> None:
         for kind in ("video", "pair"):
             if asked.get(kind):
                 opening = target(kind, str(asked[kind]))
-        return opening, str(asked.get("job", "")), _header(state_line(studio))
+        return opening, str(asked.get("job", "")), header.state_line(studio)
 
     def choose_tab(what: dict[str, Any] | None) -> Any:
         if not what:
@@ -79,23 +65,5 @@ def _links(page: Page, first_job: gr.State, demo: gr.Blocks) -> None:
 
     page.opened.change(choose_tab, page.opened, page.tabs, **QUIET)
     for wanted in page.loads:
-        demo.load(wanted["fn"], wanted["inputs"], wanted["outputs"], **QUIET)
-    demo.load(follow_link, None, [page.opened, first_job, page.header], **QUIET)
-
-
-def state_line(studio: Studio) -> str:
-    """One line about this workspace and its engines."""
-    books, videos = len(studio.books()), len(studio.videos(limit=1000))
-    ready = [row["name"] for row in studio.engines() if row["ok"]]
-    engines = f"engines: {', '.join(ready)}" if ready else "no engine is ready"
-    name = studio.workspace.outputs.parent.name
-    return f"{name} · {markup.plural(books, 'book')} · {markup.plural(videos, 'video')} · {engines}"
-
-
-def _header(line: str) -> str:
-    return (
-        '<div class="t2-header"><h1>T2V Studio</h1>'
-        f'<span class="t2-state" title="{markup.text(line)}">{markup.text(line)}</span>'
-        '<button type="button" class="t2-button quiet" data-theme-switch="1" aria-label="Switch between light and dark">'
-        '<span aria-hidden="true">◐</span> Theme</button></div>'
-    )
+        demo.load(wanted["fn"], wanted["inputs"], wanted["outputs"], **NOTIFYING)
+    demo.load(follow_link, None, [page.opened, first_job, page.header], **NOTIFYING)

@@ -32,6 +32,12 @@ def theme() -> gr.themes.Base:
     return look.set(
         body_background_fill="#f6f7f9",
         body_background_fill_dark="#10161d",
+        body_text_color_subdued="#56636f",
+        body_text_color_subdued_dark="#a3b1bd",
+        block_info_text_color="#56636f",
+        block_info_text_color_dark="#a3b1bd",
+        background_fill_secondary="#f1f4f7",
+        background_fill_secondary_dark="#212c37",
         block_background_fill="#ffffff",
         block_background_fill_dark="#18212b",
         block_border_width="1px",

@@ -69,6 +69,9 @@ class StandIn:
     def doctor(self) -> list[dict[str, Any]]:
         return []
 
+    def health(self) -> dict[str, Any]:
+        return {"supervised": True, "workers": [], "paused": {}}
+
     def engines(self) -> list[dict[str, Any]]:
         return [
             {"name": "local", "ok": True, "message": "", "hint": ""},

@@ -17,6 +17,16 @@ STATES = {
     "lost": ("Lost", "bad"),
 }
 
+KINDS = {"plan": "Plan", "video": "Video", "ingest": "Book"}
+"""Kinds whose titles do not say what they are."""
+
+
+def heading(job: Job) -> str:
+    """What the job is about, as it is called everywhere."""
+    kind = KINDS.get(job.kind, "")
+    title = job.title or job.kind
+    return title if not kind or title.lower().startswith(("add ", kind.lower())) else f"{kind}: {title}"
+
 
 def seconds_left(job: Job, now: datetime | None = None) -> float | None:
     """Time left in the present stage, from its pace so far; None before there is a pace."""
@@ -84,7 +94,7 @@ def card(job: Job, log: str | None = None) -> str:
     )
     when = markup.day(job.ended_at) if job.ended else ""
     return (
-        f'<article class="t2-job {kind}"><header><span class="t2-job-title" title="{markup.text(job.title)}">{markup.text(job.title)}</span>'
+        f'<article class="t2-job {kind}"><header><span class="t2-job-title" title="{markup.text(heading(job))}">{markup.text(heading(job))}</span>'
         f"{markup.chip(name, kind)}</header>{progress(job)}{failure(job)}"
         f'<footer><span class="t2-when">{markup.text(when)}</span>{"".join(buttons)}</footer>{tail}</article>'
     )

@@ -10,8 +10,9 @@ from t2v_studio.jobs.model import Job
 from t2v_studio.studio import Studio
 from t2v_studio.ui import markup
 from t2v_studio.ui.components import job_card
+from t2v_studio.ui.components.header import state_line
 from t2v_studio.ui.notices import guarded
-from t2v_studio.ui.page import PACE_BUSY_S, PACE_IDLE_S, QUIET, Page, target
+from t2v_studio.ui.page import NOTIFYING, PACE_BUSY_S, PACE_IDLE_S, QUIET, Page, target
 
 SHOWN, LOG_LINES = 15, 40
 UNSEEN_KINDS = frozenset({"search"})
@@ -46,23 +47,22 @@ def drawer(jobs: list[Job], logs: dict[str, str]) -> str:
 
 
 def _summary(active: list[Job], jobs: list[Job]) -> str:
-    if not active:
-        last = jobs[0] if jobs else None
-        words = f"{job_card.STATES[last.state][0]}: {last.title}" if last else "nothing running"
-        return f'<b>Jobs</b><span class="t2-drawer-line">{markup.text(words)}</span>'
-    lead = next((job for job in active if job.state == "running"), active[0])
-    share = f"{100 * lead.step // lead.total} %" if lead.total else (lead.stage or "waiting")
-    more = f" · {len(active) - 1} more" if len(active) > 1 else ""
-    return (
-        f'<b>Jobs</b><span class="t2-spin" aria-hidden="true"></span>'
-        f'<span class="t2-drawer-line">{markup.text(lead.title)} · {markup.text(share)}{markup.text(more)}</span>'
-    )
+    busy = bool(active)
+    if busy:
+        lead = next((job for job in active if job.state == "running"), active[0])
+        share = f"{100 * lead.step // lead.total} %" if lead.total else (lead.stage or "waiting")
+        words = f"{job_card.heading(lead)} · {share}" + (f" · {len(active) - 1} more" if len(active) > 1 else "")
+    else:
+        words = f"{job_card.STATES[jobs[0].state][0]}: {job_card.heading(jobs[0])}" if jobs else "nothing running"
+    # The same elements in every state: a click whose target is replaced half-way would be lost.
+    spinner = f'<span class="t2-spin {"" if busy else "off"}" aria-hidden="true"></span>'
+    return f'<b>Jobs</b>{spinner}<span class="t2-drawer-line">{markup.text(words)}</span>'
 
 
 def build(studio: Studio, page: Page, first_job: gr.State) -> gr.HTML:
     """The drawer and its listeners: timer, load, cancel, log, open."""
     panel = gr.HTML(drawer([], {}), js_on_load=DRAWER, elem_id="jobs-panel", apply_default_css=False)
-    shown = gr.State("")
+    shown = page.rows
     pace = gr.State(PACE_BUSY_S)
     log_of = gr.State("")
 
@@ -80,7 +80,14 @@ def build(studio: Studio, page: Page, first_job: gr.State) -> gr.HTML:
             wanted,
         )
 
+    ended = gr.State(-1)
     outputs = [panel, shown, page.timer, pace]
+
+    @guarded
+    def recount(before: int) -> Any:
+        """The header's line, when something has ended since it was written."""
+        now = sum(job.ended for job in studio.jobs(limit=SHOWN * 2))
+        return gr.skip() if now == before else (state_line(studio), now)
 
     @guarded
     def tick(before: str, pace_s: float, open_log: str) -> Any:
@@ -102,8 +109,9 @@ def build(studio: Studio, page: Page, first_job: gr.State) -> gr.HTML:
     def opened(before: str, pace_s: float, wanted_job: str) -> Any:
         return (*view("", pace_s, wanted_job), wanted_job)
 
-    page.timer.tick(tick, [shown, pace, log_of], outputs, trigger_mode="once", **QUIET)
-    panel.click(act, [shown, pace, log_of], [*outputs, log_of, page.opened], **QUIET)
+    page.timer.tick(tick, [shown, pace, log_of], outputs, trigger_mode="once", **NOTIFYING)
+    shown.change(recount, ended, [page.header, ended], **QUIET)
+    panel.click(act, [shown, pace, log_of], [*outputs, log_of, page.opened], **NOTIFYING)
     first_job.change(opened, [shown, pace, first_job], [*outputs, log_of], **QUIET)
     page.on_load(tick, [gr.State(""), pace, log_of], outputs)
     return panel

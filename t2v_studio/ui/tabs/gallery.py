@@ -2,12 +2,97 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
 import gradio as gr
 
-from t2v_studio.ui.page import Page
+from t2v_studio.studio import Studio
+from t2v_studio.ui import markup
+from t2v_studio.ui.components import pair_view, result_view
+from t2v_studio.ui.notices import guarded
+from t2v_studio.ui.page import QUIET, Page
 
 NAME, LABEL, ORDER = "gallery", "Gallery", 30
+SHOWN = 60
+NOTHING = markup.empty(
+    "No videos yet", "Go to Generate, type a topic and press Generate. Each finished video is kept here."
+)
+
+
+def cards(studio: Studio, root: str, chosen: str = "") -> str:
+    """One card a video, newest first."""
+    rows = studio.videos(limit=SHOWN)
+    return (
+        f'<div class="t2-cards">{"".join(_card(studio, row, root, chosen) for row in rows)}</div>' if rows else NOTHING
+    )
+
+
+def _card(studio: Studio, row: dict[str, Any], root: str, chosen: str) -> str:
+    poster = poster_url(studio, row, root)
+    picture = (
+        f'<img loading="lazy" alt="" src="{markup.text(poster)}">' if poster else '<span class="t2-noposter"></span>'
+    )
+    arm = result_view.ARMS.get(row.get("arm") or "", "")
+    details = " · ".join(
+        part for part in (markup.duration(row.get("duration_s")), str(row.get("engine") or ""), arm) if part
+    )
+    name = str(row.get("title") or row.get("topic") or row["id"])
+    return (
+        f'<button type="button" class="t2-card" data-act="video" data-id="{markup.text(row["id"])}" aria-pressed="{str(row["id"] == chosen).lower()}">'
+        f"{picture}<div><b>{markup.text(name)}</b><small>{markup.text(details)}</small>"
+        f'<span class="t2-row">{result_view.verdict_chip(str(row.get("verdict") or ""))}<small>{markup.text(markup.day(row.get("created_at")))}</small></span></div></button>'
+    )
+
+
+def poster_url(studio: Studio, row: dict[str, Any], root: str) -> str:
+    """The poster's address; only pictures of this video's own folder, which is one of the two served folders."""
+    if not row.get("poster"):
+        return ""
+    folder = studio.video_folder(row["id"]).resolve()
+    path = folder / Path(str(row["poster"])).name
+    return (
+        f"{root}/gradio_api/file={quote(str(path))}"
+        if path.is_file() and path.suffix in (".png", ".jpg", ".webp")
+        else ""
+    )
 
 
 def build(page: Page) -> None:
-    gr.HTML("")
+    studio = page.studio
+    chosen, seen = gr.State(""), gr.State("")
+    result = result_view.build(page, "past")
+    pair = pair_view.build(page, "past")
+    shelf = gr.HTML(NOTHING, js_on_load=markup.CLICKS, elem_id="gallery", apply_default_css=False)
+
+    def root(request: gr.Request | None) -> str:
+        return str(request.request.scope.get("root_path", "")).rstrip("/") if request and request.request else ""
+
+    @guarded
+    def refresh(name: str, before: str, request: gr.Request) -> Any:
+        view = cards(studio, root(request), name)
+        return gr.skip() if view == before else (view, view)
+
+    @guarded
+    def choose(request: gr.Request, event: gr.EventData) -> Any:
+        return show({"kind": "video", "id": str((event._data or {}).get("id", ""))}, root(request))
+
+    @guarded
+    def opened(what: dict[str, Any] | None, request: gr.Request) -> Any:
+        return show(what, root(request)) if what and what["kind"] in ("video", "pair") else gr.skip()
+
+    def show(what: dict[str, Any], at: str) -> tuple[Any, ...]:
+        name = what["id"]
+        shown = [*result.hide(), *pair.show(name)] if what["kind"] == "pair" else [*result.show(name), *pair.hide()]
+        view = cards(studio, at, name)
+        return (*shown, name, view, view)
+
+    outputs = [*result.outputs, *pair.outputs, chosen, shelf, seen]
+    shelf.click(choose, None, outputs, show_progress="minimal", api_visibility="private").then(
+        None, None, None, js="() => window.scrollTo({top: 0, behavior: 'smooth'})"
+    )
+    page.opened.change(opened, page.opened, outputs, **QUIET)
+    page.on_load(refresh, [chosen, gr.State("")], [shelf, seen])
+    if page.tab is not None:
+        page.tab.select(refresh, [chosen, seen], [shelf, seen], **QUIET)

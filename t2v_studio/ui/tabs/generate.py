@@ -2,12 +2,305 @@
 
 from __future__ import annotations
 
+import base64
+from typing import Any
+
 import gradio as gr
 
-from t2v_studio.ui.page import Page
+from t2v_studio.errors import InputError, NotFoundError, StudioError
+from t2v_studio.jobs.model import Job
+from t2v_studio.planning.plan import ScenePlan, parse_plan
+from t2v_studio.production.request import VideoRequest
+from t2v_studio.studio import Studio
+from t2v_studio.ui import form, markup, plan_table
+from t2v_studio.ui.components import job_card, pair_view, plan_view, request_form, result_view
+from t2v_studio.ui.notices import guarded
+from t2v_studio.ui.page import NOTIFYING, QUIET, Page, busy, target
 
 NAME, LABEL, ORDER = "generate", "Generate", 20
+KINDS = frozenset({"plan", "video", "pair"})
+EMPTY = markup.empty(
+    "Your video will appear here",
+    "Type a topic. Plan shows the scenes first, so that you can edit them; Generate goes straight to the video; "
+    "Make the pair makes it twice, with and without your books.",
+)
 
 
 def build(page: Page) -> None:
-    gr.HTML("")
+    studio = page.studio
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=4, min_width=300, elem_id="form"):
+            controls, inputs, buttons = request_form.build(studio)
+        with gr.Column(scale=7, min_width=320, elem_id="outcome"):
+            status = gr.HTML(EMPTY, js_on_load=markup.CLICKS, elem_id="status", apply_default_css=False)
+            preview = gr.HTML("", elem_id="preview", apply_default_css=False)
+            result = result_view.build(page, "made")
+            pair = pair_view.build(page, "made")
+            plan = plan_view.build(page)
+    following, done = gr.State(""), gr.State(None)
+    kept = gr.BrowserState({}, storage_key="t2v-generate", secret="t2v-generate")
+    flow = _Flow(page, controls, inputs, plan, status, preview, following, done, kept)
+    flow.wire_buttons(*buttons)
+    flow.wire_following(result, pair)
+    flow.wire_restoring()
+    _wire_form(page, controls)
+
+
+def _wire_form(page: Page, controls: dict[str, Any]) -> None:
+    """Presets, the notes of the engines, and the lists that follow the library."""
+    studio = page.studio
+
+    @guarded
+    def preset(name: str) -> Any:
+        row = next((row for row in studio.templates() if row["name"] == name), None)
+        if row is None or not row.get("topic"):
+            return gr.skip()
+        return row["topic"], row.get("audience", ""), row.get("objective", "")
+
+    @guarded
+    def refresh(engine: str, chosen: list[str], template: str) -> Any:
+        books, templates = request_form.book_choices(studio), request_form.template_choices(studio)
+        known, names = {book for _, book in books}, {name for _, name in templates}
+        return (
+            gr.Dropdown(books, value=[book for book in chosen or [] if book in known]),
+            gr.Dropdown(templates, value=template if template in names else "auto"),
+            request_form.engine_notes(studio, engine),
+        )
+
+    controls["course_template"].input(
+        preset, controls["course_template"], [controls[name] for name in ("topic", "audience", "objective")], **QUIET
+    )
+    notes = [controls["engine"], controls["book_ids"], controls["course_template"]]
+    lists = [controls["book_ids"], controls["course_template"], controls["engine_notes"]]
+    page.on_load(refresh, notes, lists)
+    if page.tab is not None:
+        page.tab.select(refresh, notes, lists, **QUIET)
+    controls["engine"].change(
+        lambda engine: request_form.engine_notes(studio, engine), controls["engine"], controls["engine_notes"], **QUIET
+    )
+
+
+class _Flow:
+    """The way of one request: submitted, followed, shown, restored after a reload."""
+
+    def __init__(self, page: Page, controls: dict[str, Any], inputs: list[Any], plan: plan_view.PlanView, status: gr.HTML, preview: gr.HTML,
+                 following: gr.State, done: gr.State, kept: gr.BrowserState) -> None:  # fmt: skip
+        self.page, self.studio = page, page.studio
+        self.controls, self.inputs, self.plan = controls, inputs, plan
+        self.status, self.preview, self.following, self.done, self.kept = status, preview, following, done, kept
+        self.seen = gr.State("")
+
+    # --- submitting --------------------------------------------------------------------------
+    def wire_buttons(self, plan_button: gr.Button, make_button: gr.Button, pair_button: gr.Button) -> None:
+        outputs = [self.following, self.status, self.preview, self.page.timer, self.kept, self.seen, self.page.rows]
+
+        def submitter(what: str) -> Any:
+            @guarded
+            def submit(made: dict[str, Any] | None, rows: list[list[Any]], *values: Any) -> Any:
+                asked = dict(zip(form.NAMES, values, strict=True))
+                job = submit_request(self.studio, what, asked, made, rows)
+                kept = {"values": asked, "job": job.id, "plan": made if what == "video" else None}
+                return job.id, status_of(job), "", busy(), kept, "", ""
+
+            return submit
+
+        for button, what in ((plan_button, "plan"), (make_button, "video"), (pair_button, "pair")):
+            button.click(submitter(what), [self.plan.plan, self.plan.table, *self.inputs], outputs, show_progress="hidden", queue=False,
+                         trigger_mode="once", api_visibility="private")  # fmt: skip
+        self.controls["topic"].submit(submitter("plan"), [self.plan.plan, self.plan.table, *self.inputs], outputs, show_progress="hidden", queue=False,
+                                      trigger_mode="once", api_visibility="private")  # fmt: skip
+
+        @guarded
+        def from_record(what: dict[str, Any] | None) -> Any:
+            if not what:
+                return gr.skip()
+            record = self.studio.video(what["id"])
+            asked = form.values_of(record.request)
+            asked["book_ids"] = [
+                book for book in asked["book_ids"] if book in {row["book"] for row in self.studio.books()}
+            ]
+            if what["kind"] == "other":
+                asked["use_rag"] = not asked["use_rag"]
+                if not asked["use_rag"]:
+                    asked.update(rag_query="", rag_top_k=None)
+                job = submit_request(self.studio, "video", asked, None, [])
+                kept = {"values": asked, "job": job.id, "plan": None}
+                return (
+                    gr.Tabs(selected=NAME),
+                    job.id,
+                    status_of(job),
+                    "",
+                    busy(),
+                    kept,
+                    "",
+                    "",
+                    *self.plan.hide(),
+                    *asked.values(),
+                )
+            gr.Info("The form holds the settings of that video. Change what you like, then Generate.")
+            plan = self.plan.show(record.plan, [])
+            return (gr.Tabs(selected=NAME), *[gr.skip()] * 7, *plan, *asked.values())
+
+        self.page.again.change(
+            from_record, self.page.again, [self.page.tabs, *outputs, *self.plan.outputs, *self.inputs], **QUIET
+        )
+
+    # --- following ---------------------------------------------------------------------------
+    def wire_following(self, result: result_view.ResultView, pair: pair_view.PairView) -> None:
+        @guarded
+        def follow(job_id: str, before: str) -> Any:
+            if not job_id:
+                return gr.skip()
+            job = self.studio.job(job_id)
+            view, picture = status_of(job), preview_of(self.studio, job)
+            kind, made = job_card.outcome(job)
+            now = f"{view}{job.preview}{job.step}"
+            if not job.ended:
+                return gr.skip() if now == before else (view, picture, job_id, gr.skip(), now)
+            return view, "", "", target(kind, made) if kind else gr.skip(), ""
+
+        @guarded
+        def cancel(event: gr.EventData) -> Any:
+            return status_of(self.studio.cancel(str((event._data or {}).get("job", ""))))
+
+        def show(what: dict[str, Any] | None) -> Any:
+            if not what:
+                return gr.skip()
+            kind, name = what["kind"], what["id"]
+            try:
+                if kind == "plan":
+                    made = self.studio.job(name).result
+                    return (
+                        *result.hide(),
+                        *pair.hide(),
+                        *self.plan.show(parse_plan(made["plan"]), made.get("notices") or []),
+                    )
+                if kind == "pair":
+                    return (*result.hide(), *pair.show(name), *self.plan.hide())
+                record = self.studio.video(name)
+                return (*result.show(name), *pair.hide(), *self.plan.show(record.plan, [], open_now=False))
+            except NotFoundError:
+                return gr.skip()
+
+        self.page.rows.change(
+            follow,
+            [self.following, self.seen],
+            [self.status, self.preview, self.following, self.done, self.seen],
+            trigger_mode="once",
+            **NOTIFYING,
+        )
+        self.status.click(cancel, None, self.status, **QUIET)
+        outputs = [*result.outputs, *pair.outputs, *self.plan.outputs]
+        self.done.change(guarded(show), self.done, outputs, **QUIET)
+        self.page.opened.change(
+            guarded(lambda what: show(what) if what and what["kind"] == "plan" else gr.skip()),
+            self.page.opened,
+            outputs,
+            **QUIET,
+        )
+
+    # --- a reload ----------------------------------------------------------------------------
+    def wire_restoring(self) -> None:
+        @guarded
+        def restore(kept: dict[str, Any] | None) -> Any:
+            kept = kept or {}
+            values = restored(self.studio, kept.get("values"))
+            job = self._job(str(kept.get("job") or ""))
+            kind, made = job_card.outcome(job) if job else ("", "")
+            return (
+                job.id if job and not job.ended else "",
+                status_of(job) if job else gr.skip(),
+                target(kind, made) if kind else gr.skip(),
+                *values,
+            )
+
+        self.page.on_load(restore, self.kept, [self.following, self.status, self.done, *self.inputs])
+
+    def _job(self, name: str) -> Job | None:
+        """The job that this browser started last, or the newest that still runs."""
+        try:
+            if name:
+                return self.studio.job(name)
+        except StudioError:
+            pass
+        return next((job for job in self.studio.jobs(active=True) if job.kind in KINDS), None)
+
+
+def submit_request(
+    studio: Studio, what: str, values: dict[str, Any], made: dict[str, Any] | None, rows: list[list[Any]]
+) -> Job:
+    """Queue a plan, a video or a pair. A plan on the page is what a video is made from."""
+    if what == "plan":
+        return studio.submit_plan(form.request_from(values))
+    if what == "pair":
+        return studio.submit_pair(form.request_from({**values, "use_rag": True}))
+    if made is None:
+        return studio.submit_video(form.request_from(values))
+    return studio.submit_video(planned(values, parse_plan(made), rows))
+
+
+def planned(values: dict[str, Any], plan: ScenePlan, rows: list[list[Any]]) -> VideoRequest:
+    """The request that draws the edited plan. Raises InputError where form and plan speak of different things."""
+    topic = str(values.get("topic") or "").strip()
+    if topic and topic != plan.topic:
+        raise InputError(
+            "plan_of_other_topic",
+            "The plan below is about another topic than the form.",
+            "Press Plan for this topic, or discard the plan.",
+        )
+    if bool(values.get("use_rag")) != (plan.retrieval is not None or bool(plan.sources)):
+        raise InputError(
+            "plan_of_other_arm",
+            'The plan below was made with "Use my books" set the other way.',
+            "Press Plan again, or discard the plan.",
+        )
+    plan = plan_table.edited(plan, rows)
+    timed = all(scene.seconds for scene in plan.scenes)
+    length = {"seconds": None, "frames": None, "scene_frames": None} if timed else {}
+    return form.request_from({**values, "topic": plan.topic, **length}, plan=plan)
+
+
+def status_of(job: Job) -> str:
+    """Progress with a cancel button, or how the job ended where that is not a result."""
+    if job.state == "succeeded":
+        return ""
+    if job.ended:
+        return job_card.failure(job) or markup.notice(
+            "Cancelled. Nothing was kept; your form is as you left it.", kind="info"
+        )
+    stop = "" if job.cancel_requested else markup.button("Cancel", "cancel", job=job.id)
+    return (
+        f'<div class="t2-hit t2-live"><header><b>{markup.text(job_card.heading(job))}</b>{stop}</header>{job_card.progress(job)}'
+        f'<p class="t2-muted">It goes on if you close this page.</p></div>'
+    )
+
+
+def preview_of(studio: Studio, job: Job) -> str:
+    """The picture that the job last named, carried in the page; it must lie in outputs."""
+    if not job.preview or job.ended:
+        return ""
+    path = (studio.workspace.outputs.parent / job.preview).resolve()
+    if not studio.workspace.contains(path) or path.suffix.lower() not in (".png", ".webp", ".jpg", ".jpeg"):
+        return ""
+    try:
+        data = base64.b64encode(path.read_bytes()).decode("ascii")
+    except OSError:
+        return ""
+    kind = {"jpg": "jpeg"}.get(path.suffix[1:].lower(), path.suffix[1:].lower())
+    return f'<img class="t2-preview" alt="The video so far" src="data:image/{kind};base64,{data}">'
+
+
+def restored(studio: Studio, values: Any) -> list[Any]:
+    """The form as this browser last sent it; defaults where it holds nothing usable."""
+    if not isinstance(values, dict) or set(values) != set(form.NAMES):
+        return [gr.skip()] * len(form.NAMES)
+    books = {row["book"] for row in studio.books()}
+    templates = {"auto", *(row["name"] for row in studio.templates())}
+    values["book_ids"] = [book for book in values.get("book_ids") or [] if book in books]
+    values["course_template"] = values["course_template"] if values["course_template"] in templates else "auto"
+    return [
+        gr.Dropdown(request_form.book_choices(studio), value=values[name]) if name == "book_ids"
+        else gr.Dropdown(request_form.template_choices(studio), value=values[name]) if name == "course_template"
+        else values[name]
+        for name in form.NAMES
+    ]  # fmt: skip

@@ -1,0 +1,90 @@
+"""Both arms of a pair in two players, the plans' differing words, and what retrieval brought to each scene."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from t2v_studio.studio import Studio
+from t2v_studio.ui import markup
+from t2v_studio.ui.components import evidence, result_view
+from t2v_studio.ui.notices import guarded
+from t2v_studio.ui.page import Page
+
+TOGETHER = """
+element.addEventListener('click', (event) => {
+  if (!event.target.closest('[data-together]')) return;
+  const films = [...element.closest('.t2-pair').querySelectorAll('video')];
+  const play = films.some((film) => film.paused);
+  films.forEach((film) => { film.currentTime = play ? films[0].currentTime : film.currentTime; play ? film.play() : film.pause(); });
+});
+"""
+
+
+@dataclass
+class PairView:
+    """One instance a tab. `show` gives the values of `outputs`."""
+
+    studio: Studio
+    outputs: list[Any]
+
+    def show(self, pair_id: str) -> list[Any]:
+        found = self.studio.pair(pair_id)
+        plain, treated = found["no_rag"], found["rag_semantic"]
+        return [
+            gr.Column(visible=True),
+            pair_id,
+            f'<h2 class="t2-title">{markup.text(plain.plan.topic)}</h2>'
+            '<div class="t2-row"><button type="button" class="t2-button primary" data-together="1">Play or pause both</button>'
+            f"{markup.chip(f'seed {plain.request.seed}')}{markup.chip(f'{plain.width} × {plain.height}')}"
+            f"{markup.chip(markup.duration(plain.duration_s))}</div>",
+            result_view.player(self.studio, plain),
+            result_view.player(self.studio, treated),
+            evidence.grounding(found.get("grounding"))
+            or '<p class="t2-muted">This pair holds no grounding report.</p>',
+            evidence.difference(plain.plan, treated.plan),
+            evidence.sources(treated.plan),
+        ]
+
+    def hide(self) -> list[Any]:
+        return [gr.Column(visible=False), *[gr.skip()] * (len(self.outputs) - 1)]
+
+
+def build(page: Page, name: str) -> PairView:
+    """The view, hidden until a pair is shown."""
+    studio = page.studio
+    shown = gr.State("")
+    with gr.Column(visible=False, elem_id=f"{name}-pair", elem_classes="t2-pair") as box:
+        head = gr.HTML("", js_on_load=TOGETHER, apply_default_css=False)
+        with gr.Row():
+            plain = gr.Video(
+                label="Without retrieval",
+                interactive=False,
+                buttons=["download"],
+                min_width=260,
+                elem_id=f"{name}-plain",
+            )
+            treated = gr.Video(
+                label="With retrieval",
+                interactive=False,
+                buttons=["download"],
+                min_width=260,
+                elem_id=f"{name}-treated",
+            )
+        with gr.Accordion("What retrieval brought", open=True):
+            words = gr.HTML("", apply_default_css=False, elem_id=f"{name}-grounding")
+        with gr.Accordion("Where the two plans differ", open=True):
+            differing = gr.HTML("", apply_default_css=False, elem_id=f"{name}-difference")
+        with gr.Accordion("Sources", open=False):
+            cited = gr.HTML("", js_on_load=markup.CLICKS, apply_default_css=False)
+
+    @guarded
+    def show_source(pair_id: str, event: gr.EventData) -> str:
+        return evidence.source_spread(
+            studio, studio.pair(pair_id)["rag_semantic"].plan, str((event._data or {}).get("source", ""))
+        )
+
+    cited.click(show_source, shown, page.viewer, show_progress="minimal", api_visibility="private")
+    return PairView(studio, [box, shown, head, plain, treated, words, differing, cited])

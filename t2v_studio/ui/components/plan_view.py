@@ -1,0 +1,64 @@
+"""The plan as a table that can be edited, with the sources that its steps cite."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from t2v_studio.planning.plan import ScenePlan, parse_plan
+from t2v_studio.ui import markup, plan_table
+from t2v_studio.ui.components import evidence
+from t2v_studio.ui.notices import guarded
+from t2v_studio.ui.page import QUIET, Page
+
+
+@dataclass
+class PlanView:
+    """`plan` holds the plan as it was made; the table holds what the person made of it."""
+
+    plan: gr.State
+    table: gr.Dataframe
+    outputs: list[Any]
+
+    def show(self, made: ScenePlan, notices: list[str], open_now: bool = True) -> list[Any]:
+        count = sum(len(scene.steps) for scene in made.scenes)
+        line = f"{markup.plural(len(made.scenes), 'scene')}, {markup.plural(count, 'step')}. Edit titles, seconds and words; clear a step's words to drop it. Generate uses what stands here."
+        return [
+            made.model_dump(mode="json"),
+            gr.Accordion(visible=True, open=open_now),
+            f'<p class="t2-muted">{markup.text(line)}</p>{evidence.notices(notices)}',
+            gr.Dataframe(value=plan_table.rows_of(made)),
+            evidence.sources(made),
+        ]
+
+    def hide(self) -> list[Any]:
+        return [None, gr.Accordion(visible=False), "", gr.Dataframe(value=[]), ""]
+
+
+def build(page: Page) -> PlanView:
+    """The view, hidden until there is a plan."""
+    plan = gr.State(None)
+    with gr.Accordion("The plan", open=True, visible=False, elem_id="plan") as box:
+        words = gr.HTML("", apply_default_css=False)
+        table = gr.Dataframe(
+            value=[], headers=list(plan_table.HEAD), type="array", datatype="str", interactive=True, wrap=True, show_label=False, label="Scenes of the plan",
+            static_columns=list(plan_table.FIXED), max_height=430,
+            column_widths=["58px", "130px", "76px", "52px", "300px", "130px", "62px"], buttons=[], elem_id="plan-table",
+        )  # fmt: skip
+        discard = gr.Button("Discard the plan", size="sm", min_width=120, elem_id="discard-plan")
+        cited = gr.HTML("", js_on_load=markup.CLICKS, elem_id="plan-sources", apply_default_css=False)
+    view = PlanView(plan, table, [plan, box, words, table, cited])
+
+    @guarded
+    def show_source(made: dict[str, Any] | None, event: gr.EventData) -> Any:
+        return (
+            evidence.source_spread(page.studio, parse_plan(made), str((event._data or {}).get("source", "")))
+            if made
+            else gr.skip()
+        )
+
+    cited.click(show_source, plan, page.viewer, show_progress="minimal", api_visibility="private")
+    discard.click(view.hide, None, view.outputs, **QUIET)
+    return view

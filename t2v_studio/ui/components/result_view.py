@@ -1,0 +1,215 @@
+"""A finished video: player with subtitles, its facts, sources with pages, downloads, figures, and what to do next."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from t2v_studio.production.record import VideoRecord
+from t2v_studio.studio import Studio
+from t2v_studio.ui import markup
+from t2v_studio.ui.components import evidence
+from t2v_studio.ui.notices import guarded
+from t2v_studio.ui.page import NOTIFYING, Page, target
+from t2v_studio.workspace import new_id
+
+ARMS = {
+    "": "",
+    "no_rag": "without retrieval",
+    "rag_semantic": "with retrieval",
+    "rag_overlay": "with retrieval (overlay)",
+}
+FORMATS = ("svg", "pdf", "png")
+
+
+def media(studio: Studio, record: VideoRecord) -> dict[str, Path]:
+    """The files of a video that are there, by their names in the record."""
+    folder = studio.video_folder(record.id)
+    found = {name: folder / file for name, file in record.files.items()}
+    return {
+        name: path for name, path in found.items() if path.is_file() and path.resolve().is_relative_to(folder.resolve())
+    }
+
+
+def player(studio: Studio, record: VideoRecord) -> Any:
+    """The value of a player: video with its subtitles."""
+    files = media(studio, record)
+    subtitles = files.get("vtt") or files.get("srt")
+    return gr.Video(
+        value=str(files["video"]) if "video" in files else None,
+        subtitles=str(subtitles) if subtitles else None,
+        visible=True,
+    )
+
+
+def verdict_chip(verdict: str) -> str:
+    return markup.chip(
+        "looks right" if verdict == "ok" else verdict.replace("_", " "), "good" if verdict == "ok" else "warn"
+    )
+
+
+def summary(record: VideoRecord) -> str:
+    """Title, a line of chips, and what was rounded or replaced."""
+    engines = ", ".join(dict.fromkeys(scene.engine for scene in record.scenes))
+    arm = ARMS.get(record.arm, record.arm)
+    chips = [
+        verdict_chip(record.verdict),
+        markup.chip(markup.duration(record.duration_s)),
+        markup.chip(f"{record.width} × {record.height}"),
+        markup.chip(f"{record.fps:g} frames/s"),
+        markup.chip(f"engine {engines}"),
+        markup.chip(arm, "run") if arm else "",
+    ]
+    return (
+        f'<h2 class="t2-title">{markup.text(record.plan.topic)}</h2><div class="t2-row">{"".join(chips)}</div>'
+        f'<div class="t2-list" style="margin-top:8px">{evidence.notices(record.notices)}</div>'
+    )
+
+
+def settings_table(record: VideoRecord) -> str:
+    """Everything that was asked and everything that was chosen."""
+    asked = record.request.model_dump(mode="json", exclude={"plan"}, exclude_none=True)
+    rows = [
+        (name.replace("_", " "), ", ".join(map(str, value)) if isinstance(value, list) else value)
+        for name, value in asked.items()
+    ]
+    rows += [
+        ("made", markup.day(record.created_at)),
+        ("frames", record.frames),
+        ("id", record.id),
+        ("SHA-256", record.video_sha256),
+    ]
+    scenes = (
+        (markup.text(one.id), markup.text(one.engine + (f" (instead of {one.fallback})" if one.fallback else "")), markup.text(one.seed),
+         markup.text(markup.duration(one.duration_s)), verdict_chip(one.verdict))
+        for one in record.scenes
+    )  # fmt: skip
+    return (
+        markup.facts(rows)
+        + "<br>"
+        + markup.table(("Scene", "Engine", "Seed", "Length", "Verdict"), scenes, caption="Scenes")
+    )
+
+
+@dataclass
+class ResultView:
+    """One instance a tab. `show` gives the values of `outputs`."""
+
+    studio: Studio
+    outputs: list[Any]
+    box: gr.Group
+
+    def show(self, video_id: str) -> list[Any]:
+        record = self.studio.video(video_id)
+        files = media(self.studio, record)
+        scenes = [(f"{number}. {scene.title}", number) for number, scene in enumerate(record.plan.scenes, start=1)]
+        subtitles = files.get("srt") or files.get("vtt")
+        return [
+            gr.Column(visible=True),
+            record.id,
+            player(self.studio, record),
+            summary(record),
+            gr.Button("Show the pair" if record.pair_id else "Make the other arm"),
+            _download(files.get("video")),
+            _download(subtitles),
+            _download(files.get("record")),
+            evidence.sources(record.plan),
+            settings_table(record),
+            gr.Dropdown(scenes, value=1),
+            gr.Image(value=None, visible=False),
+            gr.DownloadButton(value=None, visible=False),
+        ]
+
+    def hide(self) -> list[Any]:
+        return [gr.Column(visible=False), *[gr.skip()] * (len(self.outputs) - 1)]
+
+
+def _download(path: Path | None) -> Any:
+    return gr.DownloadButton(value=str(path) if path else None, interactive=path is not None)
+
+
+def build(page: Page, name: str) -> ResultView:
+    """The view, hidden until something is shown; `name` tells its element ids apart."""
+    studio = page.studio
+    shown = gr.State("")
+    with gr.Column(visible=False, elem_id=f"{name}-result") as box:
+        head = gr.HTML("", apply_default_css=False)
+        video = gr.Video(
+            show_label=False, label="The video", interactive=False, buttons=[], height=420, elem_id=f"{name}-video"
+        )
+        with gr.Row():
+            again = gr.Button("Make again", size="sm", min_width=100, elem_id=f"{name}-again")
+            other = gr.Button("Make the other arm", size="sm", min_width=130, elem_id=f"{name}-other")
+            get_video = gr.DownloadButton("Video", size="sm", min_width=80, elem_id=f"{name}-get-video")
+            get_words = gr.DownloadButton("Subtitles", size="sm", min_width=90)
+            get_record = gr.DownloadButton("Record", size="sm", min_width=80)
+        with gr.Accordion("Sources", open=True):
+            cited = gr.HTML("", js_on_load=markup.CLICKS, elem_id=f"{name}-sources", apply_default_css=False)
+        with gr.Accordion("Settings and scenes", open=False):
+            settings = gr.HTML("", apply_default_css=False)
+        with gr.Accordion("A figure for the thesis", open=False):
+            with gr.Row(equal_height=True):
+                scene = gr.Dropdown([], label="Scene", min_width=160)
+                at = gr.Slider(0, 1, value=0.8, step=0.05, label="Moment of the scene (0 start, 1 end)", min_width=160)
+                kind = gr.Radio(list(FORMATS), value="svg", label="Format", min_width=140)
+            draw = gr.Button("Draw the figure", size="sm", elem_id=f"{name}-draw")
+            sketch = gr.Image(
+                visible=False,
+                label="The figure",
+                show_label=False,
+                interactive=False,
+                buttons=[],
+                elem_id=f"{name}-figure",
+            )
+            get_figure = gr.DownloadButton("Download the figure", size="sm", visible=False)
+    view = ResultView(
+        studio, [box, shown, video, head, other, get_video, get_words, get_record, cited, settings, scene, sketch, get_figure], box
+    )  # fmt: skip
+
+    @guarded
+    def figure(video_id: str, number: int, moment: float, suffix: str) -> Any:
+        record = studio.video(video_id)
+        folder = Path(os.environ["GRADIO_TEMP_DIR"]) / "figures" / new_id("figure")
+        folder.mkdir(parents=True, exist_ok=True)
+        size = {
+            "width": record.width,
+            "height": record.height,
+            "theme": record.request.theme,
+            "show_sources": record.request.show_sources,
+        }
+        stem = f"scene-{int(number)}"
+        picture = studio.figure(record.plan, int(number), float(moment), folder / f"{stem}.png", **size)
+        wanted = (
+            picture
+            if suffix == "png"
+            else studio.figure(record.plan, int(number), float(moment), folder / f"{stem}.{suffix}", **size)
+        )
+        return gr.Image(value=str(picture), visible=True), gr.DownloadButton(value=str(wanted), visible=True)
+
+    @guarded
+    def make_again(video_id: str) -> Any:
+        studio.video(video_id)
+        return target("again", video_id)
+
+    @guarded
+    def other_arm(video_id: str) -> Any:
+        record = studio.video(video_id)
+        if record.pair_id:
+            return target("pair", record.pair_id), gr.skip()
+        return gr.skip(), target("other", video_id)
+
+    @guarded
+    def show_source(video_id: str, event: gr.EventData) -> str:
+        return evidence.source_spread(studio, studio.video(video_id).plan, str((event._data or {}).get("source", "")))
+
+    draw.click(
+        figure, [shown, scene, at, kind], [sketch, get_figure], show_progress="minimal", api_visibility="private"
+    )
+    again.click(make_again, shown, page.again, **NOTIFYING)
+    other.click(other_arm, shown, [page.opened, page.again], **NOTIFYING)
+    cited.click(show_source, shown, page.viewer, show_progress="minimal", api_visibility="private")
+    return view

@@ -1,0 +1,113 @@
+"""The form of a request. Defaults, limits, choices and descriptions come from VideoRequest's own fields."""
+
+from __future__ import annotations
+
+import typing
+from typing import Any
+
+import gradio as gr
+
+from t2v_studio.errors import InputError
+from t2v_studio.production.request import VideoRequest, parse_request
+
+SIZES = {"1280 × 720": (1280, 720), "832 × 480": (832, 480), "720 × 720": (720, 720), "720 × 1280": (720, 1280)}
+OWN_SIZE = "engine's own"
+FIELDS = VideoRequest.model_fields
+NAMES = (
+    "topic", "course_template", "audience", "objective", "use_rag", "rag_mode", "book_ids", "engine", "seconds", "size", "fps", "seed", "theme",
+    "rag_query", "rag_top_k", "frames", "scene_frames", "style", "course_mode", "show_sources", "fallback_local_on_fail",
+)  # fmt: skip
+"""The form's fields, in the order of `Form.inputs`; `size` stands for width and height."""
+
+
+def about(name: str) -> str:
+    """The description of a request's field."""
+    return FIELDS[name].description or ""
+
+
+def default(name: str) -> Any:
+    """The default of a request's field; an empty text where a person must give one."""
+    return "" if FIELDS[name].is_required() else FIELDS[name].get_default(call_default_factory=True)
+
+
+def limits(name: str) -> dict[str, Any]:
+    """Least and greatest value, as Gradio's Number names them."""
+    found: dict[str, Any] = {}
+    for bound in FIELDS[name].metadata:
+        for ours, theirs in (("ge", "minimum"), ("gt", "minimum"), ("le", "maximum")):
+            if getattr(bound, ours, None) is not None:
+                found[theirs] = getattr(bound, ours)
+    return found
+
+
+def most_chars(name: str) -> int | None:
+    return next((bound.max_length for bound in FIELDS[name].metadata if getattr(bound, "max_length", None)), None)
+
+
+def choices(name: str) -> list[str]:
+    """The words of a closed choice."""
+    return list(typing.get_args(FIELDS[name].annotation))
+
+
+def words(name: str, label: str, **more: Any) -> gr.Textbox:
+    return gr.Textbox(
+        value=default(name),
+        label=label,
+        info=more.pop("info", about(name)),
+        max_length=most_chars(name),
+        elem_id=name.replace("_", "-"),
+        **more,
+    )
+
+
+def number(name: str, label: str, **more: Any) -> gr.Number:
+    whole = "int" in str(FIELDS[name].annotation)
+    return gr.Number(value=default(name), label=label, info=more.pop("info", about(name)), precision=0 if whole else None,
+                     elem_id=name.replace("_", "-"), **limits(name), **more)  # fmt: skip
+
+
+def switch(name: str, label: str, **more: Any) -> gr.Checkbox:
+    return gr.Checkbox(
+        value=default(name), label=label, info=more.pop("info", about(name)), elem_id=name.replace("_", "-"), **more
+    )
+
+
+def radio(name: str, label: str, **more: Any) -> gr.Radio:
+    return gr.Radio(
+        more.pop("options", choices(name)),
+        value=default(name),
+        label=label,
+        info=more.pop("info", about(name)),
+        elem_id=name.replace("_", "-"),
+        **more,
+    )
+
+
+def request_from(values: dict[str, Any], plan: Any = None) -> VideoRequest:
+    """The request that the form's values ask for. With a plan, the plan's evidence stands: nothing is searched again.
+
+    Raises InputError that names the field.
+    """
+    data = {name: value for name, value in values.items() if name != "size" and value not in (None, "")}
+    if not str(data.get("topic", "")).strip():
+        raise InputError("no_topic", "Topic: there is nothing to explain yet.", "Type a topic, or choose a template.")
+    data["topic"] = str(data["topic"]).strip()
+    size = str(values.get("size") or OWN_SIZE)
+    if size in SIZES:
+        data["width"], data["height"] = SIZES[size]
+    for name in ("frames", "scene_frames", "seed", "rag_top_k"):
+        if name in data:
+            data[name] = int(data[name])
+    if not data.get("use_rag") or plan is not None:
+        for name in ("rag_query", "rag_top_k"):
+            data.pop(name, None)
+    if plan is not None:
+        data.update(use_rag=False, plan=plan)
+    return parse_request(data)
+
+
+def values_of(request: VideoRequest) -> dict[str, Any]:
+    """The form's values for a request, in the order of NAMES: what "make again" puts back."""
+    kept = request.model_dump(mode="json", exclude={"plan"})
+    size = next((name for name, pair in SIZES.items() if pair == (request.width, request.height)), OWN_SIZE)
+    return {name: size if name == "size" else kept[name] for name in NAMES}
