@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,18 +38,24 @@ def figure(
     """
     suffix = output.suffix.lower()
     if suffix not in SUFFIXES:
-        raise InputError("bad_figure", f'output: "{output.name}" is no .svg, .pdf or .png file.', "Name a file that ends so.")
+        raise InputError(
+            "bad_figure", f'output: "{output.name}" is no .svg, .pdf or .png file.', "Name a file that ends so."
+        )
     if not 1 <= scene <= len(plan.scenes):
-        raise InputError("no_such_scene", f"scene: {scene} is not in the plan.", f"Give a number from 1 to {len(plan.scenes)}.")
+        raise InputError(
+            "no_such_scene", f"scene: {scene} is not in the plan.", f"Give a number from 1 to {len(plan.scenes)}."
+        )
     if not 0.0 <= at <= 1.0:
-        raise InputError("bad_moment", f"at: {at:g} is not a share of the scene.", "Give a number from 0 (start) to 1 (end).")
+        raise InputError(
+            "bad_moment", f"at: {at:g} is not a share of the scene.", "Give a number from 0 (start) to 1 (end)."
+        )
     view = _composition(plan, scene - 1, width, height, theme, show_sources)
     items = view.items(*moment_at(view.scene, at))
     data = {".svg": _svg, ".pdf": _pdf, ".png": _png}[suffix](items, width, height, view)
     output.parent.mkdir(parents=True, exist_ok=True)
     part = output.with_name(f".{output.name}.part")
     part.write_bytes(data)
-    os.replace(part, output)
+    part.replace(output)
     return output
 
 

@@ -56,7 +56,7 @@ class _Shape:
 
 _WIDE = _Shape(margin=52, top=26, title_height=50, title_size=40, say_lines=2, progress_width=330)
 _SQUARE = _Shape(margin=36, top=22, title_height=68, title_size=34, say_lines=2, progress_width=250)
-_TALL = _Shape(margin=40, top=44, title_height=92, title_size=42, say_lines=4, progress_width=270)
+_TALL = _Shape(margin=40, top=44, title_height=92, title_size=42, say_lines=3, progress_width=270)
 _KICKER_ROW = 30.0
 _FOOTER = 46.0
 
@@ -94,11 +94,9 @@ def arrange(
 
     footer = Box(m, height - _FOOTER, inner, 34.0) if show_sources else None
     bottom = height - (_FOOTER + 4 if show_sources else 28.0)
-    say_lines = shape.say_lines if has_show else shape.say_lines + 1
-    caption_height = (SHOW_SIZE * LINE_HEIGHT if has_show else 0.0) + shape.say_lines * SAY_SIZE * LINE_HEIGHT
-    if not has_show:
-        caption_height += SHOW_SIZE * LINE_HEIGHT if shape is not _WIDE else 0.0
-        say_lines = shape.say_lines if shape is _WIDE else say_lines
+    beside = shape is _WIDE and bool(formula)
+    say_lines = shape.say_lines if has_show or (shape is _WIDE and not beside) else shape.say_lines + 1
+    caption_height = (SHOW_SIZE * LINE_HEIGHT if has_show else 0.0) + say_lines * SAY_SIZE * LINE_HEIGHT
     caption = Box(m, bottom - caption_height, inner, caption_height)
 
     formula_box: Box | None = None

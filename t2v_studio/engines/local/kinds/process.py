@@ -65,7 +65,7 @@ class ProcessKind:
         pal = stage.palette
         items: list[Item] = []
         if plan.axis:
-            items.append(Polyline(points=plan.axis, stroke=pal.line, width=4, name="axis"))
+            items.append(Polyline(points=plan.axis, stroke=blend(pal.line, pal.surface, 0.35), width=4, name="axis"))
         if plan.centre is not None:
             items += _centre(plan.centre, trace, scene, pal)
         for i, path in enumerate(plan.links):
@@ -207,7 +207,7 @@ def _card(card: Box, index: int, label: str, letters: Lettering, moment: Moment,
     there, lit = _arrival(index, moment), _emphasis(index, moment)
     items: list[Item] = []
     if there < 1.0:
-        items.append(Rect(box=card, radius=16, stroke=pal.line, width=2, dash=(7, 7), alpha=1 - there, name="slot"))
+        items.append(Rect(box=card, radius=16, fill=pal.surface, stroke=pal.line, width=2, dash=(7, 7), alpha=1 - there, name="slot"))
         items += _number(card, letters.flat, index, pal.surface, pal.line, pal.muted, 1 - there)
     if there <= 0.01:
         return items
@@ -230,9 +230,8 @@ def _card(card: Box, index: int, label: str, letters: Lettering, moment: Moment,
             name="node",
         )
     )
-    items += _number(
-        card, letters.flat, index, blend(pal.accent_soft, pal.accent, lit), "", blend(pal.ink, pal.surface, lit), there
-    )
+    items += _number(card, letters.flat, index, pal.accent_soft, "", pal.ink, there * (1 - lit))
+    items += _number(card, letters.flat, index, pal.accent, "", pal.surface, there * lit)
     area = text_area(card, letters.flat)
     fitted = fit(label, area.w, area.h, letters.size, weight="bold")
     pitch = fitted.size * LINE_HEIGHT * 0.94
@@ -256,6 +255,8 @@ def _card(card: Box, index: int, label: str, letters: Lettering, moment: Moment,
 
 
 def _number(card: Box, flat: bool, index: int, fill: str, stroke: str, colour: str, alpha: float) -> list[Item]:
+    if alpha <= 0.01:
+        return []
     beside = Point(card.x + PAD * 0.8 + BADGE, card.centre.y)
     at = beside if flat else Point(card.x + PAD + BADGE, card.y + PAD + BADGE)
     return [

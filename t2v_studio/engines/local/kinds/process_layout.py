@@ -80,7 +80,7 @@ def _lettered(labels: tuple[str, ...], cards: tuple[Box, ...], flat: bool, large
 
 def place(layout: str, labels: tuple[str, ...], box: Box, centre: str) -> Plan:
     """Cards and links of one of the four layouts inside a box."""
-    box = box.inset(LIFT + 2)
+    box = box.inset(LIFT + 5)
     wide = box.w >= WIDE
     if layout == "cycle" and len(labels) > 1:
         return _ring(labels, box) or (
@@ -137,7 +137,7 @@ def _columns(labels: tuple[str, ...], box: Box) -> Plan:
     best: tuple[float, Plan] | None = None
     for columns in (1, 2) if count > 3 else (1,):
         rows = math.ceil(count / columns)
-        gap_y = min(44.0, max(26.0, box.h * 0.06))
+        gap_y = min(44.0, max(12.0 if box.h / rows < 72 else 26.0, box.h * 0.06))
         gap_x = 60.0
         w = (box.w - gap_x * (columns - 1)) / columns
         h = min(220.0, (box.h - gap_y * (rows - 1)) / rows)
@@ -194,7 +194,9 @@ def _ring(labels: tuple[str, ...], box: Box) -> Plan | None:
     if any(len(arc) < 2 for arc in arcs):
         return None
     centre = Box(box.centre.x - rx * 0.42, box.centre.y - 44, rx * 0.84, 88)
-    return Plan(cards, ((), *arcs[1:]), closing=arcs[0], centre=centre)
+    track = [(rx * math.cos(t), ry * math.sin(t)) for t in (2 * math.pi * n / 72 for n in range(73))]
+    axis = tuple(Point(box.centre.x + x, box.centre.y + y) for x, y in track)
+    return Plan(cards, ((), *arcs[1:]), closing=arcs[0], axis=axis, centre=centre)
 
 
 def _arc(box: Box, rx: float, ry: float, start: float, end: float, a: Box, b: Box) -> Path:
