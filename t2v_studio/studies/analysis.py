@@ -223,7 +223,11 @@ def _preferences(rows: pd.DataFrame, control: str, treated: str) -> pd.DataFrame
     import numpy as np
 
     wide = rows.pivot(index=["rater", "topic"], columns="variant", values="score")
-    signs = np.sign((wide[treated] - wide[control]).round(_DIGITS)) if {control, treated} <= set(wide) else wide.iloc[:, 0] * np.nan
+    signs = (
+        np.sign((wide[treated] - wide[control]).round(_DIGITS))
+        if {control, treated} <= set(wide)
+        else wide.iloc[:, 0] * np.nan
+    )
     return signs.unstack("topic")
 
 
@@ -266,7 +270,9 @@ def _joint_rate(rows: pd.DataFrame) -> float:
     return float((means >= 4).all(axis=1).mean()) if len(means) else float("nan")
 
 
-def _warnings(scored: pd.DataFrame, topics: int, control: str, treated: str, criteria: list[CriterionResult]) -> list[str]:
+def _warnings(
+    scored: pd.DataFrame, topics: int, control: str, treated: str, criteria: list[CriterionResult]
+) -> list[str]:
     found = []
     if topics < FLOOR_TOPICS:
         found.append(

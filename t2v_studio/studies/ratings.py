@@ -76,11 +76,15 @@ def arms(frame: pd.DataFrame, control: str = "", treated: str = "") -> tuple[str
     names = sorted(frame["variant"].unique())
     for given, flag in ((control, "--control"), (treated, "--treated")):
         if given and given not in names:
-            raise InputError("unknown_variant", f"{flag}: no row has the variant {given!r}.", f"There are: {', '.join(names)}.")
+            raise InputError(
+                "unknown_variant", f"{flag}: no row has the variant {given!r}.", f"There are: {', '.join(names)}."
+            )
     if not control:
         likely = [name for name in names if name.lower() in CONTROL_NAMES]
         if len(likely) != 1 and len(names) != 2:
-            raise InputError("unclear_control", "It is not clear which variant is the control.", "Name it with --control.")
+            raise InputError(
+                "unclear_control", "It is not clear which variant is the control.", "Name it with --control."
+            )
         control = likely[0] if len(likely) == 1 else names[0]
     others = [name for name in names if name != control]
     if not treated and len(others) != 1:

@@ -57,7 +57,9 @@ def test_ordinal_alpha_of_krippendorffs_example() -> None:
 def test_holm_over_the_criteria() -> None:
     from statsmodels.stats.multitest import multipletests
 
-    assert multipletests([0.50, 0.003, 0.32, 0.054, 0.0003], method="holm")[1] == pytest.approx([0.64, 0.012, 0.64, 0.162, 0.0015])
+    assert multipletests([0.50, 0.003, 0.32, 0.054, 0.0003], method="holm")[1] == pytest.approx(
+        [0.64, 0.012, 0.64, 0.162, 0.0015]
+    )
     result = analyse(ratings({"one": [1.0] * 8, "two": [0.0] * 8, "three": [1, -1, 1, -1, 1, -1, 1, -1]}))
     by_name = {row.criterion: row for row in result.criteria}
     assert by_name["one"].p == pytest.approx(2 / 2**8)
