@@ -26,7 +26,9 @@ _GRID = 8
 BLACK_MAX, BLACK_MEAN = 2.0, 0.6
 WHITE_MIN, WHITE_STD = 250.0, 2.0
 DARK_MEAN, PALE_MEAN, FLAT_STD = 18.0, 220.0, 6.0
-NOISE_PIXEL_CORRELATION, NOISE_FRAME_CORRELATION, NOISE_STD = 0.6, 0.5, 8.0
+NOISE_PIXEL_CORRELATION, NOISE_FRAME_CORRELATION, NOISE_STD = 0.5, 0.5, 8.0
+HELD_NOISE_PIXEL_CORRELATION = 0.2
+"""For a still clip, where no second correlation helps: pages of small text come down to 0.5."""
 STILL_DIFFERENCE = 0.25
 """Mean difference of luma, 0 to 255, below which two frames count as the same (-60 dB)."""
 
@@ -35,8 +37,8 @@ STILL_DIFFERENCE = 0.25
 class Verdict:
     """What a clip looks like, with the numbers that say so.
 
-    measures: frames, luma_mean, luma_std, luma_min, luma_max (0 to 255), pixel_correlation (lag 1),
-    frame_correlation (neighbouring frames), still_share (0 to 1), rule_version.
+    measures: frames, luma_mean, luma_std, luma_min, luma_max (0 to 255), pixel_correlation (lag 1,
+    the larger of across and down), frame_correlation (neighbouring frames), still_share (0 to 1), rule_version.
     """
 
     name: Name
@@ -78,9 +80,10 @@ class Judge:
         self._frames += 1
 
     def _sample(self, frame: NDArray[np.uint8]) -> None:
-        luma = _luma(frame[::2])
+        luma = _luma(frame)
         self._samples.append((float(luma.mean()), float(luma.std()), float(luma.min()), float(luma.max())))
-        self._pixel_correlations.append(_correlation(luma[:, :-1], luma[:, 1:]))
+        across, down = _correlation(luma[:, :-1], luma[:, 1:]), _correlation(luma[:-1], luma[1:])
+        self._pixel_correlations.append(max(across, down))
 
     def verdict(self) -> Verdict:
         """The verdict on what has been seen so far."""
@@ -112,8 +115,9 @@ class Judge:
             return "underexposed"
         if found["luma_mean"] >= PALE_MEAN and most_content <= FLAT_STD:
             return "washed_out"
-        noisy_pixels = found["pixel_correlation"] < NOISE_PIXEL_CORRELATION and found["luma_std"] >= NOISE_STD
-        if noisy_pixels and (found["frame_correlation"] < NOISE_FRAME_CORRELATION or found["still_share"] == 1.0):
+        pixels, frames = found["pixel_correlation"], found["frame_correlation"]
+        restless = pixels < NOISE_PIXEL_CORRELATION and frames < NOISE_FRAME_CORRELATION
+        if found["luma_std"] >= NOISE_STD and (restless or pixels < HELD_NOISE_PIXEL_CORRELATION):
             return "noise"
         if found["still_share"] == 1.0 and self._steps > 1 and self._frames > 1:
             return "frozen"
