@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -102,7 +103,7 @@ def _label(text: str, at: Point, palette: Palette, anchor: str) -> Item:
 def clip_path(points: Sequence[Point], box: Box) -> list[tuple[Point, ...]]:
     """The pieces of a polyline inside a box, cut where it crosses the border."""
     pieces: list[list[Point]] = []
-    for a, b in zip(points[:-1], points[1:], strict=True):
+    for a, b in itertools.pairwise(points):
         inside = clip_segment(a, b, box)
         if inside is None:
             continue

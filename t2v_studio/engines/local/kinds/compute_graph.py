@@ -57,7 +57,6 @@ class ComputeGraphKind:
 
     def caption(self, scene: Scene, trace: Tape, moment: Moment) -> str:
         forward, backward = _progress(scene, trace, moment)
-        output = trace.nodes[-1].name
         if backward > 0:
             return _chain(trace, _backward_node(trace, backward))
         if forward > 0:
@@ -81,7 +80,7 @@ class ComputeGraphKind:
                     "value": node.value,
                     "local_derivatives": " ".join(f"{name}: {value:.6g}" for name, value in local.items()),
                     "gradient": node.adjoint,
-                }  # fmt: skip
+                }
             )
         return rows
 
@@ -150,7 +149,7 @@ def _layout(trace: Tape, stage: Stage) -> Layout:
         (source, target, i) for target, node in enumerate(trace.nodes) for i, source in enumerate(node.inputs)
     )
     gap = (length - 2 * head) / depth - 2 * radius
-    long_labels = not down and gap > stage.measure("∂L/∂p = −0.00", MIN_TEXT, "regular") + 8 or down and box.w > 500
+    long_labels = (not down and gap > stage.measure("∂L/∂p = −0.00", MIN_TEXT, "regular") + 8) or (down and box.w > 500)
     return Layout(tuple(centres[i] for i in range(len(trace.nodes))), radius, down, edges, bool(long_labels), card)
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from t2v_studio.engines.local.display import MIN_TEXT, Box, Circle, Item, Point, Polyline, Text
+from t2v_studio.engines.local.display import Box, Circle, Item, Point, Polyline, Text
 from t2v_studio.engines.local.easing import blend, mix, smooth, span
 from t2v_studio.engines.local.kinds.axes import Axes, axis_items, clip_path, nice_ticks, plot_axes
 from t2v_studio.engines.local.kinds.base import Stage
@@ -115,15 +115,16 @@ def _levels(run: Descent, axes: Axes, palette: Palette) -> list[Item]:
     floor = float(run.function.value(np.array(run.function.minimum)))
     shares = np.linspace(0.08, 1.0, 10) ** 2
     levels = floor + shares * (float(np.quantile(values, 0.97)) - floor)
-    maker = contourpy.contour_generator(xs, ys, values, fill_type="OuterCode")
+    maker = contourpy.contour_generator(xs, ys, values, fill_type="OuterCode", line_type="Separate")
     items: list[Item] = []
     for rank, level in enumerate(levels[::-1]):
         shade = blend(palette.surface, palette.accent_soft, 0.25 + 0.95 * rank / len(levels))
-        polygons, _ = maker.filled(-math.inf, level)
-        for polygon in polygons:
+        areas: list[np.ndarray] = maker.filled(-math.inf, level)[0]  # type: ignore[assignment]
+        for polygon in areas:
             points = _simplified([axes.at(float(x), float(y)) for x, y in polygon], 0.35)
             items.append(Polyline(points=points, closed=True, fill=shade, width=0, layer=-3, name="level area"))
-        for line in maker.lines(level):
+        lines: list[np.ndarray] = maker.lines(level)  # type: ignore[assignment]
+        for line in lines:
             points = _simplified([axes.at(float(x), float(y)) for x, y in line], 0.35)
             colour = blend(palette.line, palette.accent, 0.15 + 0.4 * rank / len(levels))
             items.append(Polyline(points=points, stroke=colour, width=1.5, layer=-2, name="level"))

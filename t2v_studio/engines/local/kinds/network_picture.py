@@ -119,7 +119,8 @@ def _weight_places(
         taken += [Box(p.x - 46, p.y + size[1] / 2, 92, 32) for column in units[1:] for p in column]
     layers = []
     for layer, weight in enumerate(run.weights):
-        mine, boxes = {}, list(taken)
+        mine: dict[tuple[int, int], Point] = {}
+        boxes = list(taken)
         for to, source in np.ndindex(weight.shape):
             a, b = units[layer][source], units[layer + 1][to]
             places = [along(a, b, t) for t in (0.3, 0.36, 0.42, 0.5, 0.58, 0.64, 0.7, 0.26)]

@@ -71,7 +71,7 @@ class NeuralNetKind:
                         "delta": float(trace.deltas[layer - 1][to]),
                         "gradient": float(gradient[to, source]),
                         "new_weight": float(new[to, source]),
-                    }  # fmt: skip
+                    }
                 )
         return rows
 

@@ -343,7 +343,9 @@ def _panel(search: Search, plan: Plan, turn: Expansion, progress: float, at: Sea
         (*turn.closed, turn.current.node) if at.turns >= len(search.expansions) else turn.closed if at.turns > 0 else ()
     )
     if wide and done:
-        text = "done:  " + "  ".join(search.graph.names[i] for i in done)
+        text = "done:  " + " ".join(search.graph.names[i] for i in done)
+        if stage.measure(text, MIN_TEXT, "regular") > box.w:
+            text = f"done:  {len(done)} of {len(search.graph.names)} nodes"
         items.append(
             Text(at=Point(box.x, box.bottom - 14), text=text, size=MIN_TEXT, colour=palette.muted, name="done")
         )

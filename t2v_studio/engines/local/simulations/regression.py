@@ -16,6 +16,8 @@ DATA_SETS = 300
 SHOWN = 24
 """Fits of these that are drawn."""
 GRID = 121
+HIGHEST = 13
+"""Highest degree of the error curve, where there are samples enough."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +72,7 @@ def predict(coefficients: Vector, x: Vector) -> Vector:
 
 
 def study_fits(shown_degrees: list[int], samples: int, noise: float, seed: int) -> BiasVarianceRun:
-    """Fit every degree to many data sets: same x, fresh noise. Highest degree: 9, or the highest shown."""
+    """Fit every degree to many data sets: same x, fresh noise. Highest degree: HIGHEST, or the highest shown."""
     rng = np.random.default_rng([seed, samples, round(noise * 1000)])
     x = (np.arange(samples) + rng.uniform(0.15, 0.85, samples)) / samples
     grid = np.linspace(float(x[0]), float(x[-1]), GRID)
@@ -78,7 +80,7 @@ def study_fits(shown_degrees: list[int], samples: int, noise: float, seed: int) 
     y = true_function(x) + noise * rng.standard_normal(samples)
     others = true_function(x)[:, None] + noise * rng.standard_normal((samples, DATA_SETS))
     fresh = truth + noise * rng.standard_normal((DATA_SETS, GRID))
-    degrees = tuple(range(max(min(9, samples - 2), *shown_degrees, 0) + 1))
+    degrees = tuple(range(max(min(HIGHEST, samples - 2), *shown_degrees, 0) + 1))
     bias2, variance, error, spread, means = [], [], [], {}, {}
     for degree in degrees:
         predictions = predict(fit_polynomial(x, others, degree), grid)

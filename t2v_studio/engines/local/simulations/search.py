@@ -208,6 +208,7 @@ def _spread_points(nodes: int, rng: np.random.Generator) -> NDArray[np.float64]:
         step = 0.012 * push / np.maximum(1.0, np.linalg.norm(push, axis=1, keepdims=True) / 4)
         points[1:-1] += step[1:-1]
         points[1:-1] = np.clip(points[1:-1], (0.24, 0.0), (ASPECT - 0.24, 1.0))
+    points[:, 1] = (points[:, 1] - points[:, 1].min()) / (points[:, 1].max() - points[:, 1].min())
     return points
 
 
