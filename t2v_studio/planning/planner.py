@@ -102,7 +102,11 @@ _Treated = tuple[ScenePlan, dict[str, list[Evidence]], list[str], list[str]]
 def _semantic(
     lesson: LessonRequest, template: Template, bare: ScenePlan, settings: Settings, search: Search
 ) -> _Treated:
-    """Each scene asks by its own query, and its steps say what the passages say."""
+    """Each scene asks by its own query, and its steps say what the passages say.
+
+    Passages of the lesson's own query fill up the pool: a scene whose question is too narrow for the
+    book still finds a sentence that serves one of its steps.
+    """
     top_k = lesson.rag_top_k or settings.rag_top_k
     wide = top_k * len(bare.scenes) if lesson.rag_query else 2 * top_k
     ask = _memo(search, wide + 2)
@@ -113,12 +117,13 @@ def _semantic(
     outcomes: dict[str, Outcome] = {}
     for scene, model in zip(bare.scenes, template.scenes, strict=True):
         result = ask(scene.query)
+        hits = _merged(result.hits, [] if lesson.rag_query else ask(template.query).hits)
         wanted = Wanted.of(phrases(lesson.topic).label, lesson.rag_query or model.query)
-        pool = candidates(result.hits)
+        pool = candidates(hits)
         chosen = choose(model.steps, pool, wanted, used, top_k=top_k, budget=settings.rag_max_context_words)
         outcomes[scene.id] = _outcome(result, chosen)
         if any(chosen):
-            evidence[scene.id] = _used_hits(result.hits, chosen)
+            evidence[scene.id] = _used_hits(hits, chosen)
         steps = [_said(step, found, wanted, taken, sources) for step, found in zip(model.steps, chosen, strict=True)]
         scenes.append(scene.model_copy(update={"steps": steps}))
     plan = _with_retrieval(lesson, bare, scenes, sources, outcomes, evidence)
@@ -164,6 +169,11 @@ def _outcome(result: SearchResult, chosen: list[Candidate | None]) -> Outcome:
     if any(chosen):
         return Outcome.found
     return Outcome.weak if result.outcome == Outcome.found else result.outcome
+
+
+def _merged(first: list[Evidence], then: list[Evidence]) -> list[Evidence]:
+    known = {hit.passage.id for hit in first}
+    return [*first, *(hit for hit in then if hit.passage.id not in known)]
 
 
 def _used_hits(hits: list[Evidence], chosen: list[Candidate | None]) -> list[Evidence]:

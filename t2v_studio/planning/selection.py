@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from t2v_studio.library.passages import Evidence
-from t2v_studio.planning.sentences import content_stems, split_sentences, stem, trim
+from t2v_studio.planning.sentences import content_stems, garbled, sentences_of, stem, trim
 from t2v_studio.planning.templates import TemplateStep
 from t2v_studio.planning.vocabulary import ASKING
 
@@ -69,9 +69,10 @@ def candidates(hits: Iterable[Evidence]) -> list[Candidate]:
     """Every sentence of the hits that can be said: the library's own choice first, then the rest of each passage."""
     found: dict[str, Candidate] = {}
     for hit in hits:
-        sentences = split_sentences(hit.passage.text)
+        sentences = sentences_of(hit.passage.text)
+        symbols = 0 if garbled(hit.passage.text) else 2
         for quote in hit.quotes:
-            text = trim(quote.text)
+            text = trim(quote.text, symbols=symbols)
             if text:
                 close = max(hit.score, quote.score if quote.score <= 1 else 0.0) + 0.05
                 found.setdefault(
@@ -80,13 +81,11 @@ def candidates(hits: Iterable[Evidence]) -> list[Candidate]:
                         text, quote.text, quote.page, quote.page, quote.label, _place(quote.text, sentences), hit, close
                     ),
                 )
-        if hit.passage.page != hit.passage.page_last and hit.quotes:
-            continue
         for place, sentence in enumerate(sentences):
-            text = trim(sentence)
+            text = trim(sentence, symbols=symbols)
             if text:
-                page, last = hit.passage.page, hit.passage.page_last
-                found.setdefault(text, Candidate(text, sentence, page, last, hit.passage.label, place, hit, hit.score))
+                page, label = _page_of(sentence, hit)
+                found.setdefault(text, Candidate(text, sentence, page, page, label, place, hit, hit.score))
     return list(found.values())
 
 
@@ -147,10 +146,13 @@ def fitness(candidate: Candidate, step: TemplateStep | None, wanted: Wanted) -> 
     stems = candidate.stems
     on_topic = len(stems & wanted.topic)
     on_query = len(stems & wanted.query)
-    if not on_topic and not on_query and candidate.closeness < 0.5:
+    in_section = len(frozenset(content_stems(candidate.evidence.passage.section)) & wanted.topic)
+    if not on_topic and not on_query and not in_section and candidate.closeness < 0.5:
         return 0.0
+    named = max(1, min(3, len(wanted.topic)))
     score = 0.6 * candidate.closeness
-    score += 0.25 * min(1.0, on_topic / max(1, min(3, len(wanted.topic))))
+    score += 0.25 * min(1.0, on_topic / named)
+    score += 0.15 * min(1.0, in_section / named)
     score += 0.2 * min(1.0, on_query / 3)
     if step is not None:
         score += min(0.2, 0.05 * len(stems & frozenset(content_stems(f"{step.say} {step.show}"))))
@@ -158,6 +160,16 @@ def fitness(candidate: Candidate, step: TemplateStep | None, wanted: Wanted) -> 
     score -= 0.06 * bool(re.match(r"We\b|One\b|There\b", candidate.text))
     score -= 0.08 * bool(re.search(r"\b[B-HJ-Zα-ω]\b", candidate.text))
     return score - 0.01 * max(0, len(candidate.text.split()) - 20)
+
+
+def _page_of(sentence: str, hit: Evidence) -> tuple[int, str]:
+    """PDF page and printed label of a sentence of a passage."""
+    passage = hit.passage
+    at = passage.text.find(sentence[:60])
+    page = passage.page_at(max(at, 0))
+    return page, passage.label if page == passage.page else passage.label_last if page == passage.page_last else str(
+        page
+    )
 
 
 def _place(quote: str, sentences: list[str]) -> int:

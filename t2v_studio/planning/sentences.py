@@ -10,16 +10,14 @@ import re
 from functools import lru_cache
 from itertools import pairwise
 
-from t2v_studio.planning.vocabulary import ADJUNCT, COPULAS, FUNCTION_WORDS, TWO_LETTERS, VERBS, WEAK
+from t2v_studio.library.sentences import split
+from t2v_studio.planning.vocabulary import ADJUNCT, FUNCTION_WORDS, TWO_LETTERS, VERBS, WEAK
 
 MIN_WORDS = 6
 MAX_WORDS = 30
 """Longest `say`, in words: about eleven seconds of speech."""
 
-_SENTENCE_END = re.compile(r"\s+[•▪◦■]\s+|(?<=[.!?])[\"'”’)]*\s+(?=[\"'“‘(]?[A-Z])")
-_ABBREVIATION = re.compile(
-    r"(?:\b(?:e\.g|i\.e|cf|vs|etc|resp|al|Fig|Figs|Eq|Eqs|Sec|Sect|Ch|Chap|Tab|Dr|Prof|Mr|Mrs|St|No|Vol|pp|approx|w\.r\.t|a\.k\.a)|\b[A-Z])\.$"
-)
+_BULLET = re.compile(r"(?:^|\s)[•▪◦■](?:\s+|$)")
 _REFERENCE_WORD = (
     r"(?:see|cf\.?|e\.g\.,?\s+see|as\s+in|from|in|by|of)?\s*"
     r"\b(?:Figs?|Figures?|Eqs?|Eqns?|Equations?|Secs?|Sects?|Sections?|Chapters?|Chaps?|Tables?|Appendix|Appendices|Exercises?|Listings?|Algorithms?|Theorems?|Lemmas?|Examples?|Pages?|pp?)\b"
@@ -45,7 +43,7 @@ _LEADING = re.compile(
     r"To summari[sz]e|In short|Again|Alternatively|Instead|Conversely|At the same time|As before|As usual|Equivalently|Besides|Still|Yet)\s*,\s*(?:that\s+)?"
     r"|^(?:Note|Notice|Observe|Recall|Remember)\s+(?:also\s+)?that\s+|^(?:Hence|Thus|Therefore|So|But|And|Now|Then|Also)\s+(?:(?:we\s+see\s+)?that\s+)?(?=[a-z])"
     r"|^(?:It turns out|It can be shown|It is well known|It is known|It is clear|It is obvious|It follows|We see|We know|One can show|This means|In fact)\s+that,?\s+"
-    r"|^As we (?:have seen|know|saw|can see),\s+",
+    r"|^As we (?:have seen|know|saw|can see),\s+|^We (?:have seen|see|saw|know)\s+(?:above\s+)?that\s+",
     re.IGNORECASE,
 )
 _DANGLING = re.compile(
@@ -79,6 +77,8 @@ _CODE = re.compile(
 _MATHS = re.compile(
     r"[=<>≜∑∫∂√∏{}\\|^_~≤≥≈≠∈∉⊂∪∩∀∃→←↔⇒⇔∇∞±×÷∗·+∆∝⟨⟩⊤¬∧∨†‡§¶•■□◦]|[\ue000-\uf8ff]|[\u0300-\u036f]|[\x00-\x08\x0b-\x1f\x7f\ufffd]|[\u2100-\u214f]|[−*/](?=\s|\d)|\w−\w|[å](?=\s)"
 )
+_BROKEN = re.compile(r"[\ue000-\uf8ff\ufffd\x00-\x08\x0b-\x1f≜]|[åÕ](?=\s)|\s[\u0300-\u036f]")
+_BIG_O = re.compile(r"\b[OΘΩ]\([^()]{1,24}(?:\([^()]*\))?[^()]{0,6}\)")
 _HYPHEN_BREAK = re.compile(r"[a-z]-\s[a-z]")
 _CONTRAST = re.compile(
     r"\b(?:not|no|never|unless|except|only|however|but|without|if|otherwise|although|though)\b", re.IGNORECASE
@@ -98,14 +98,22 @@ def clean(sentence: str) -> str:
     text = _CITATION.sub("", text)
     text = _SEE_CLAUSE.sub("", text)
     text = _IN_REFERENCE.sub(" ", text)
-    for _ in range(2):
+    for _ in range(2 if text[:1].isupper() else 0):
         text = _LEADING.sub("", text).strip()
     text = re.sub(r"\s+([.,;:!?])", r"\1", re.sub(r"\s{2,}", " ", text)).strip()
     return text[:1].upper() + text[1:] if re.match(r"[a-z]+\b(?!-)", text) and text != sentence[: len(text)] else text
 
 
-def refusal(sentence: str) -> str:
-    """Why a cleaned sentence cannot be said aloud, in a word or two; empty if it can."""
+def garbled(passage: str) -> bool:
+    """Whether a passage holds signs of broken glyphs: then a lone letter may be the rest of a lost symbol."""
+    return _BROKEN.search(passage) is not None
+
+
+def refusal(sentence: str, symbols: int = 1) -> str:
+    """Why a cleaned sentence cannot be said aloud, in a word or two; empty if it can.
+
+    symbols: how many lone letters (an array A, a margin C) are allowed; with 0 or 1, only capitals.
+    """
     words = sentence.split()
     if len(words) < MIN_WORDS:
         return "too short"
@@ -126,31 +134,30 @@ def refusal(sentence: str) -> str:
             return name
     if any(sentence.count(a) != sentence.count(b) for a, b in ("()", "[]", "“”")) or sentence.count('"') % 2:
         return "unbalanced"
-    return _by_tokens(words)
+    return _by_tokens(_BIG_O.sub("time", sentence).split(), symbols)
 
 
-def _by_tokens(words: list[str]) -> str:
+def _by_tokens(words: list[str], allowed: int) -> str:
     bare = [word.strip(".,;:!?()[]\"'“”‘’") for word in words]
     symbols = [word for word in bare if _is_symbol(word)]
-    if len(symbols) > 1 or (symbols and (len(words) < 10 or re.fullmatch(r"[a-z]", symbols[0]))):
+    if len(symbols) > allowed or (symbols and len(words) < 10):
+        return "formula"
+    if allowed < 2 and any(re.fullmatch(r"[a-z]", word) for word in symbols):
         return "formula"
     if sum(any(c.isdigit() for c in word) for word in bare) > 2:
         return "numbers"
     capitals = [word[:1].isupper() for word in bare if word[:1].isalpha()]
     if sum(capitals) > max(3, 0.4 * len(capitals)):
         return "heading"
-    if not any(
-        word.lower() in VERBS or word.lower() in COPULAS or re.search(r"[a-z]{3}(?:ed|es|ize|ise)$", word)
-        for word in bare
-    ):
-        return "no verb"
     return ""
 
 
 def _is_symbol(word: str) -> bool:
     """Whether a token is a piece of mathematics rather than a word."""
-    if not word or word in {"a", "A", "I"} or not any(c.isalnum() for c in word):
-        return bool(word) and word not in {"&", "-", "–", "—", "%"}
+    if not word or word in {"a", "A", "I"}:
+        return False
+    if not any(c.isalnum() for c in word):
+        return word not in {"&", "-", "–", "—", "%"}
     core = re.sub(r"(?:'s|’s)$", "", word)
     if re.fullmatch(r"\d+(?:[.,]\d+)*%?|\d+(?:st|nd|rd|th)|\d[dD]|[A-Z]{1,3}\d|[A-Z][A-Z0-9&/-]+s?", core):
         return False
@@ -163,19 +170,19 @@ def _is_symbol(word: str) -> bool:
     return core.isalpha() and core.isascii() and not re.search(r"[aeiouyAEIOUY]", core) and not core.isupper()
 
 
-def trim(sentence: str, max_words: int = MAX_WORDS) -> str:
+def trim(sentence: str, max_words: int = MAX_WORDS, symbols: int = 1) -> str:
     """A cleaned sentence of at most `max_words`, cut at clause borders only; empty if that cannot be done.
 
     Nothing is cut off that holds a negation, a condition or a contrast, since the rest would say more
     than the book does.
     """
     text = clean(sentence)
-    if refusal(text):
+    if refusal(text, symbols):
         return ""
     if len(text.split()) <= max_words:
         return text
     without = re.sub(r"\s*\([^()]*\)", "", text)
-    if len(without.split()) <= max_words and not refusal(without):
+    if len(without.split()) <= max_words and not refusal(without, symbols):
         return without
     borders = list(_BORDER.finditer(text))
     for border in reversed(borders):
@@ -184,21 +191,14 @@ def trim(sentence: str, max_words: int = MAX_WORDS) -> str:
             continue
         if len(head.split()) < 8 or (_SUBORDINATE.match(head) and "," not in head):
             continue
-        if not refusal(head + "."):
+        if not refusal(head + ".", symbols):
             return head + "."
     return ""
 
 
-def split_sentences(text: str) -> list[str]:
-    """The sentences of a passage, whole, in order; abbreviations such as "e.g." do not end one."""
-    pieces = _SENTENCE_END.split(" ".join(text.split()))
-    sentences: list[str] = []
-    for piece in pieces:
-        if sentences and _ABBREVIATION.search(sentences[-1]):
-            sentences[-1] += " " + piece
-        else:
-            sentences.append(piece)
-    return [sentence for sentence in sentences if sentence]
+def sentences_of(passage: str) -> list[str]:
+    """The sentences of a passage, whole, in order; a bullet starts a sentence too."""
+    return [one for piece in _BULLET.split(passage) for one in split(piece.strip())]
 
 
 @lru_cache(maxsize=4096)

@@ -50,7 +50,7 @@ VERBS = _words(
     approximated
     """
 )
-"""Common verbs of textbooks: they end a noun phrase, and show that a sentence has a verb."""
+"""Common verbs of textbooks: they end a noun phrase."""
 
 WEAK = _words(
     """
@@ -67,13 +67,6 @@ TWO_LETTERS = _words(
     """
 )
 """Two-letter words; any other pair of letters is taken for a symbol."""
-
-COPULAS = _words(
-    """
-    is are was were be can may must has have will would could should do does
-    """
-)
-"""Verbs of one or two syllables that make a sentence of a phrase."""
 
 ADJUNCT = _words(
     """

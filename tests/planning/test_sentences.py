@@ -1,0 +1,112 @@
+"""Only sentences that stand on their own are said, whole or cut at a clause border."""
+
+from __future__ import annotations
+
+import pytest
+
+from t2v_studio.planning.sentences import clean, content_stems, garbled, label, refusal, sentences_of, stem, trim
+
+
+@pytest.mark.parametrize(
+    ("sentence", "reason"),
+    [
+        ("This is why the step has a negative sign.", "dangling start"),
+        ("It overshoots the minimum of the cost function.", "dangling start"),
+        ("The latter converges much faster on smooth functions.", "dangling start"),
+        ("We will return to kernels after the discussion of margins.", "leans on its place"),
+        ("Convergence is easy to prove, as shown below in more detail.", "leans on its place"),
+        ("The update rule follows from (2.14) by one more differentiation.", "numbered reference"),
+        ("Figure 3.2 shows how the iterates approach the minimum.", "dangling start"),
+        ("The update w = w − ηg is repeated until nothing changes.", "formula"),
+        ("The function solver(a) returns u_exact for every mesh point.", "code"),
+        ("Call plot() to draw the curve of the numerical solution.", "code"),
+        ("and therefore the method converges for every starting point.", "fragment"),
+        ("The steps of the method are these", "no end"),
+        ("Short but sweet.", "too short"),
+        ("The gradient (which is a vector points uphill at every point.", "unbalanced"),
+        ("Values at xi and yj and zk must agree with each other.", "formula"),
+        ("The parame- ters are updated once in every single iteration.", "broken hyphen"),
+        ("Stability properties The method is stable for small time steps.", "heading"),
+    ],
+)
+def test_refused(sentence: str, reason: str) -> None:
+    assert refusal(clean(sentence)) == reason
+    assert trim(sentence) == ""
+
+
+@pytest.mark.parametrize(
+    ("sentence", "said"),
+    [
+        ("However, the method converges for every convex function.", "The method converges for every convex function."),
+        ("Note that gradients vanish in very deep networks.", "Gradients vanish in very deep networks."),
+        ("Momentum damps the zigzag by averaging gradients [7].", "Momentum damps the zigzag by averaging gradients."),
+        ("The margin is the gap between the classes (see Figure 3.2).", "The margin is the gap between the classes."),
+        ("The margin was introduced long ago (Vapnik 1995).", "The margin was introduced long ago."),
+        (
+            "It is important to standardize the data before training.",
+            "It is important to standardize the data before training.",
+        ),
+        ("Merge sort runs in O(n log n) time on every input.", "Merge sort runs in O(n log n) time on every input."),
+    ],
+)
+def test_cleaned(sentence: str, said: str) -> None:
+    assert trim(sentence) == said
+
+
+def test_long_sentences_are_cut_at_a_clause_border_only() -> None:
+    long = (
+        "The support vector machine chooses the hyperplane with the widest margin between two classes, "
+        "which can be found by quadratic programming with one constraint for each of the training points in the data set."
+    )
+    assert trim(long) == "The support vector machine chooses the hyperplane with the widest margin between two classes."
+
+
+def test_a_contrast_is_never_cut_off() -> None:
+    long = (
+        "The method converges to the global minimum from every starting point in the whole domain of the function, "
+        "which is true only if the function is convex and the learning rate does not exceed a bound that depends on it."
+    )
+    assert trim(long) == ""
+
+
+def test_a_subordinate_clause_does_not_stand_alone() -> None:
+    long = (
+        "When the learning rate is far too large for the curvature of the function at hand; the iterates jump from one side "
+        "of the valley to the other and grow in size with every further step that the method takes from there on."
+    )
+    assert not trim(long).startswith(
+        "When the learning rate is far too large for the curvature of the function at hand."
+    )
+
+
+def test_one_symbol_is_allowed_but_not_where_glyphs_are_broken() -> None:
+    sentence = "The parameter C controls how much a violation of the margin costs."
+    assert trim(sentence, symbols=1) == sentence
+    assert trim(sentence, symbols=0) == ""
+    assert garbled("where \ufffd denotes the rate") and garbled("x ≜ y") and not garbled("a plain passage")
+
+
+def test_bullets_and_abbreviations_split_well() -> None:
+    text = "Kernels, e.g. the Gaussian one, bend boundaries. • Margins matter most. • Slack helps a bit."
+    assert sentences_of(text) == [
+        "Kernels, e.g. the Gaussian one, bend boundaries.",
+        "Margins matter most.",
+        "Slack helps a bit.",
+    ]
+
+
+def test_labels_are_short_and_differ() -> None:
+    sentence = "The training points that touch the margin are called support vectors."
+    first = label(sentence, set(content_stems("support vector machine")), set())
+    second = label(sentence, set(), {first.lower()})
+    assert first == "Support vectors"
+    assert second and second != first
+    for text in (first, second):
+        assert 2 <= len(text.split()) <= 6
+
+
+def test_stems_join_inflections() -> None:
+    assert stem("gradients") == stem("gradient")
+    assert stem("minimizing") == stem("minimized") == stem("minimizes")
+    assert stem("stopped") == stem("stops")
+    assert "the" not in content_stems("the margin of the classes")
