@@ -226,7 +226,7 @@ def formula(regions: Regions, palette: Palette, latex: str) -> list[Item]:
     if box is None:
         return []
     width, height = measure_formula(latex, FORMULA_SIZE)
-    size = FORMULA_SIZE * min(1.0, (box.w - 40) / width, (box.h - 14) / height)
+    size = FORMULA_SIZE * min(1.0, (box.w - 36) / width, (box.h - 12) / height)
     return [
         Rect(box=box, radius=14, fill=palette.accent_soft, width=0, layer=-10, name="formula-slip"),
         Formula(at=box.centre, latex=latex, size=round(size, 2), colour=palette.ink, name="formula"),

@@ -15,9 +15,9 @@ SIZES = ((1280, 720), (832, 480), (720, 720), (720, 1280))
 THEMES: tuple[Theme, ...] = ("light", "dark", "contrast")
 MOMENTS = (0.4, 0.97)
 MOST_SCENES = 4
-COLOURS = 72
+COLOURS = 96
 FOLDER = Path("docs") / "gallery"
-_CELL = {(1280, 720): (512, 288), (832, 480): (416, 240), (720, 720): (360, 360), (720, 1280): (315, 560)}
+_CELL = {(1280, 720): (464, 261), (832, 480): (364, 210), (720, 720): (310, 310), (720, 1280): (270, 480)}
 _GAP = 8
 
 
@@ -67,9 +67,8 @@ def write(folder: Path, kinds: list[str] | None = None) -> list[Path]:
         for theme in THEMES:
             for size in SIZES:
                 path = folder / f"{kind}-{theme}-{size[0]}x{size[1]}.png"
-                sheet(plan, size, theme).quantize(
-                    COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
-                ).save(path, optimize=True)
+                board = sheet(plan, size, theme)
+                board.quantize(COLOURS, kmeans=1, dither=Image.Dither.NONE).save(path, optimize=True)
                 written.append(path)
     return written
 

@@ -19,7 +19,7 @@ LEGEND_ROW = 34.0
 LEGEND_MARK = 40.0
 LEGEND_GAP = 34.0
 FORMULA_SIZE = 34.0
-FORMULA_SMALLEST = 26.0
+FORMULA_SMALLEST = 22.0
 SAY_SIZE = 26.0
 SHOW_SIZE = 28.0
 GAP = 12.0
@@ -131,12 +131,13 @@ def _place_formula(formula: str, caption: Box, floor: float, wide: bool) -> tupl
     """Beside the caption where it fits there, else a strip of its own above it."""
     natural_width, natural_height = measure_formula(formula, FORMULA_SIZE)
     if wide:
-        share = min(max(natural_width + 56, 240.0), caption.w * 0.4)
-        scale = min(1.0, (share - 48) / natural_width, (caption.h - 20) / natural_height)
+        share = min(max(natural_width + 56, 220.0), caption.w * 0.42)
+        scale = min(1.0, (share - 40) / natural_width, (caption.h - 12) / natural_height)
         if scale * FORMULA_SIZE >= FORMULA_SMALLEST:
             beside = Box(caption.right - share + 8, caption.y, share, caption.h)
             return beside, Box(caption.x, caption.y, caption.w - share - 16, caption.h), floor
-    scale = min(1.0, (caption.w - 48) / natural_width)
-    height = max(natural_height * scale + 20, MIN_TEXT + 20)
-    strip = Box(caption.x - 8, floor - min(height, 120.0), caption.w + 16, min(height, 120.0))
+    scale = min(1.0, (caption.w - 40) / natural_width)
+    tallest = 76.0 if caption.y < 700 else 110.0
+    height = min(max(natural_height * scale + 14, MIN_TEXT + 20), tallest)
+    strip = Box(caption.x - 8, floor - height, caption.w + 16, height)
     return strip, caption, strip.y - GAP

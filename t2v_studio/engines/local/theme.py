@@ -9,8 +9,11 @@ from dataclasses import dataclass
 class Palette:
     """Named by role, never by hue, so that a kind draws alike in every theme.
 
-    The eight Okabe-Ito hues (Okabe and Ito, 2008) are distinguishable with the common forms of
-    colour blindness; a second cue (shape, dash, label) always goes with them.
+    The Okabe-Ito hues (Okabe and Ito, 2008) are distinguishable with the common forms of colour
+    blindness; a second cue (shape, dash, label) always goes with them. They are darkened or
+    lightened so that ink, muted, accent, positive and negative, and every series, hold 4.5:1 as
+    text on paper and surface (the first five on accent_soft and highlight too). `warm` is for marks,
+    not for text.
     """
 
     name: str
@@ -35,13 +38,13 @@ LIGHT = Palette(
     ink="#1c2733",
     muted="#56636f",
     line="#cfd6dc",
-    accent="#0072b2",
-    accent_soft="#d6e8f3",
-    positive="#007a5a",
-    negative="#c44e00",
+    accent="#006cab",
+    accent_soft="#e2eff8",
+    positive="#007454",
+    negative="#b84800",
     warm="#e69f00",
     highlight="#fff3cf",
-    series=("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"),
+    series=("#006cab", "#b84800", "#007454", "#a3477d", "#886000", "#4f5fb5"),
 )
 DARK = Palette(
     name="dark",
