@@ -104,29 +104,38 @@ class Studio:
 
     def books(self) -> list[dict[str, Any]]:
         """Rows: book, title, file_name, pages, kept, rejected, words, added_at."""
-        from t2v_studio.library.shelf import book_rows
+        from t2v_studio.library import store
 
-        return book_rows(self.workspace)
+        return [book.as_row() for book in store.books(self.workspace)]
 
     def book(self, book_id: str) -> dict[str, Any]:
-        """One row of `books()` with counts by rejection reason, sections, and retrieval figures if measured."""
-        from t2v_studio.library.shelf import book_details
+        """One row of `books()` with reasons (counts of the rejected), sections, notices, and retrieval figures if measured."""
+        from t2v_studio.library import store
 
-        return book_details(self.workspace, book_id)
+        book = store.book(self.workspace, book_id)
+        return book.as_row() | {
+            "reasons": store.reasons(self.workspace, book_id),
+            "sections": store.sections(self.workspace, book_id),
+            "notices": book.details.get("notices", []),
+            "retrieval": book.details.get("retrieval"),
+        }
 
     def passages(
         self, book_id: str, *, state: str = "kept", reason: str = "", offset: int = 0, limit: int = 100
     ) -> list[Passage]:
         """Passages in the order of the book; `reason` narrows the rejected ones."""
-        from t2v_studio.library.shelf import passages
+        from t2v_studio.library import store
 
-        return passages(self.workspace, book_id, state=state, reason=reason, offset=offset, limit=limit)
+        store.book(self.workspace, book_id)
+        return store.passages(self.workspace, book_id, state=state, reason=reason, offset=offset, limit=limit)
 
-    def page_picture(self, book_id: str, page: int) -> Path:
+    def page_picture(self, book_id: str, page: int, *, password: str = "") -> Path:
         """A PNG of a page, rendered once and cached. Raises NotFoundError where the book is not a PDF."""
-        from t2v_studio.library.shelf import page_picture
+        from t2v_studio.library import store
+        from t2v_studio.library.pdf import page_picture
 
-        return page_picture(self.workspace, self.settings, book_id, page)
+        pages = store.book(self.workspace, book_id).pages
+        return page_picture(self.workspace, self.settings, book_id, page, pages=pages, password=password)
 
     def submit_search(self, queries: list[str], *, k: int = 10, book_ids: list[str] | None = None) -> Job:
         """Result: results[], one SearchResult (as JSON) a query."""
@@ -161,9 +170,9 @@ class Studio:
 
     def export_book(self, book_id: str, folder: Path) -> list[Path]:
         """Writes book_chunks.jsonl and book_chunks.rejected.jsonl."""
-        from t2v_studio.library.shelf import export_jsonl
+        from t2v_studio.library.export import export_book
 
-        return export_jsonl(self.workspace, book_id, Path(folder).expanduser())
+        return export_book(self.workspace, book_id, Path(folder).expanduser())
 
     # --- planning and production -------------------------------------------------------------
     def templates(self) -> list[dict[str, Any]]:
@@ -188,13 +197,24 @@ class Studio:
 
     def submit_video(self, request: VideoRequest, *, output: Path | None = None) -> Job:
         """Result: id, video, record, frames, fps, duration_s, verdict, notices."""
+        _check_engine(request)
+        if output is not None:
+            from t2v_studio.production.output import check_output
+
+            check_output(Path(output).expanduser())
         spec = {"request": request.model_dump(mode="json"), "output": _checked_output(output)}
         return self._submit("video", "library" if request.use_rag else "studio", spec, request.topic)
 
     def submit_pair(self, request: VideoRequest, *, output: Path | None = None) -> Job:
         """Result: id, no_rag, rag_semantic (each as of a video), grounding."""
+        _check_engine(request)
         spec = {"request": request.model_dump(mode="json"), "output": _checked_output(output)}
         return self._submit("pair", "library", spec, f"Pair: {request.topic}")
+
+    def submit_again(self, record: VideoRecord, *, output: Path | None = None) -> Job:
+        """The video of a record once more: same plan, evidence and frames. Result: as of `submit_video`."""
+        spec = {"record": record.model_dump(mode="json"), "output": _checked_output(output)}
+        return self._submit("again", "studio", spec, record.plan.topic)
 
     def videos(self, *, limit: int = 60) -> list[dict[str, Any]]:
         """Rows, newest first: id, title, topic, engine, arm, pair_id, duration_s, verdict, created_at, poster, video."""
@@ -222,9 +242,9 @@ class Studio:
 
     def figure(self, plan: ScenePlan, scene: int, at: float, output: Path, **canvas: Any) -> Path:
         """One frame of a plan as SVG, PDF or PNG, by the suffix of `output`. scene counts from 1; at is 0 to 1."""
-        from t2v_studio.engines.local.figure import figure
+        from t2v_studio.production.figures import write_figure
 
-        return figure(plan, scene, at, Path(output).expanduser(), **canvas)
+        return write_figure(plan, scene, at, Path(output).expanduser(), **canvas)
 
     def engines(self) -> list[dict[str, Any]]:
         """Rows: name, ok, message, hint."""
@@ -236,7 +256,7 @@ class Studio:
     def jobs(self, *, active: bool = False, limit: int = 50) -> list[Job]:
         """Newest first; searches are left out."""
         self._bury_the_dead()
-        return self._queue.list(active=active, limit=limit, without=QUICK_KINDS)
+        return self._queue.jobs(active=active, limit=limit, without=QUICK_KINDS)
 
     def job(self, job_id: str) -> Job:
         job = self._queue.get(job_id)
@@ -364,6 +384,14 @@ def _check_words(low: int, high: int) -> None:
         raise InputError(
             "bad_words", f"min_words: {low} is not below max_words, {high}.", "Passages need room: try 45 and 220."
         )
+
+
+def _check_engine(request: VideoRequest) -> None:
+    """Refuse an engine that is not there now, not after the planning. The local one always is."""
+    if request.engine != "local":
+        from t2v_studio.engines.registry import engine
+
+        engine(request.engine)
 
 
 def _checked_output(output: Path | None) -> str:

@@ -19,7 +19,7 @@ REPORTS_PER_SECOND = 4
 log = logging.getLogger(__name__)
 
 Loader = Callable[[Settings, Workspace], Any]
-"""Builds a long-lived object; its `close()`, where it has one, is called when the process ends its work."""
+"""Builds a long-lived object; its `close()`, where it has one, gives up what only one process may own."""
 
 
 class Residents:
@@ -39,13 +39,12 @@ class Residents:
             return self._built[key]
 
     def close(self) -> None:
-        """Close what was built, so that another process may own it."""
+        """Give up what only one process may own. The objects stay, and open again when they are used."""
         with self._lock:
             for resident in self._built.values():
                 closing = getattr(resident, "close", None)
                 if closing is not None:
                     closing()
-            self._built.clear()
 
 
 class JobContext:

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -79,11 +80,12 @@ class InlineExecutor:
         written = (lambda: watch(self.queue.get(job.id))) if watch else None
         context = JobContext(self.queue, self.settings, job, worker, self._residents, between, written)
         self.roster.update(worker, "busy", job=job.id)
+        started = time.monotonic()
         try:
             with log_to(self.workspace.job_log(job.id)):
                 run_job(self.queue, job, worker, self._handlers, context)
         finally:
-            release_memory()
+            release_memory(started)
             self.roster.update(worker, "idle", job="")
 
     @contextlib.contextmanager

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from t2v_studio.jobs.context import Loader, Residents
 from t2v_studio.jobs.model import Context, Job, Next
+from t2v_studio.jobs.queue import Queue
 from t2v_studio.jobs.residents import Engines, Library
 from t2v_studio.jobs.running import Handler
 from t2v_studio.library.passages import Evidence, SearchResult
@@ -19,6 +20,31 @@ if TYPE_CHECKING:
 
 
 # --- library -----------------------------------------------------------------------------------
+def ingest(context: Context, job: Job) -> dict[str, Any]:
+    """Spec: path, title, password, min_words, max_words, save_rejected. Result: book, title, pages, kept, rejected."""
+    from t2v_studio.library.ingest import add_book
+
+    library: Library = context.resident("library")
+    return add_book(
+        Path(job.spec["path"]),
+        workspace=context.workspace,
+        settings=context.settings,
+        index=library.index,
+        embedder=library.embedder,
+        report=context.report,
+        **{name: job.spec[name] for name in ("title", "password", "min_words", "max_words", "save_rejected")},
+    )
+
+
+def remove(context: Context, job: Job) -> dict[str, Any]:
+    """Spec: book. Result: book, title, erased."""
+    from t2v_studio.library.ingest import remove_book
+
+    library: Library = context.resident("library")
+    Queue(context.workspace).forget_quotes(job.spec["book"])
+    return remove_book(job.spec["book"], workspace=context.workspace, index=library.index, report=context.report)
+
+
 def search(context: Context, job: Job) -> dict[str, Any]:
     """Spec: queries, k, book_ids. Result: results."""
     library: Library = context.resident("library")
@@ -92,6 +118,46 @@ def video(context: Context, job: Job) -> dict[str, Any] | Next:
     return Next("studio", {"request": request.model_dump(mode="json"), "planned": _planned_form(planned)})
 
 
+def again(context: Context, job: Job) -> dict[str, Any]:
+    """Spec: record, output. The same frames as those of the record."""
+    from t2v_studio.production import produce
+    from t2v_studio.production.records import parse_record, video_json
+
+    engines: Engines = context.resident("engines")
+    old = parse_record(job.spec["record"])
+    record = produce.again(
+        old,
+        engine=engines(old.request.engine),
+        local=lambda: engines("local"),
+        output=_output(job),
+        **_surroundings(context),
+    )
+    return video_json(record, context.workspace.video(record.id))
+
+
+def pair(context: Context, job: Job) -> dict[str, Any] | Next:
+    """Spec: request, output. Both arms are planned, and proven to differ in retrieval, before anything is drawn."""
+    from t2v_studio.production.pairs import PlannedPair, make_pair, plan_pair
+    from t2v_studio.production.settle import seeded
+
+    if not job.carry:
+        request = seeded(parse_request(job.spec["request"]))
+        context.report("planning")
+        planned = plan_pair(request, context.settings, _asking(context, request))
+        arms = {"no_rag": _planned_form(planned.no_rag), "treated": _planned_form(planned.treated)}
+        return Next("studio", {"request": request.model_dump(mode="json"), **arms})
+    request = parse_request(job.carry["request"])
+    engines: Engines = context.resident("engines")
+    return make_pair(
+        request,
+        PlannedPair(_planned_from(job.carry["no_rag"]), _planned_from(job.carry["treated"])),
+        engine=engines(request.engine),
+        local=lambda: engines("local"),
+        output=_output(job),
+        **_surroundings(context),
+    )
+
+
 def _drawn(context: Context, job: Job, request: VideoRequest, planned: Planned) -> dict[str, Any]:
     from t2v_studio.production.produce import produce
     from t2v_studio.production.records import video_json
@@ -122,9 +188,17 @@ def _output(job: Job) -> Path | None:
     return Path(job.spec["output"]) if job.spec.get("output") else None
 
 
-HANDLERS: dict[str, Handler] = {"search": search, "plan": plan, "video": video}
+HANDLERS: dict[str, Handler] = {
+    "ingest": ingest,
+    "remove": remove,
+    "search": search,
+    "plan": plan,
+    "video": video,
+    "again": again,
+    "pair": pair,
+}
 LOADERS: dict[str, Loader] = {"library": Library, "engines": Engines}
-PREPARE: dict[str, Callable[[Residents], object]] = {"library": lambda residents: residents("library")}
+PREPARE: dict[str, Callable[[Residents], object]] = {"library": lambda residents: residents("library").index}
 """Before a lane takes jobs."""
 WARM: dict[str, Callable[[Residents], object]] = {"library": lambda residents: residents("library").warm()}
 """Once a lane has nothing to do."""

@@ -102,7 +102,7 @@ class Queue:
             raise NotFoundError("unknown_job", f"There is no job {job_id!r}.", "List them with: t2v jobs list")
         return _job(row)
 
-    def list(self, *, active: bool = False, limit: int = 50, without: Iterable[str] = ()) -> list[Job]:
+    def jobs(self, *, active: bool = False, limit: int = 50, without: Iterable[str] = ()) -> list[Job]:
         """Jobs, newest first. `without`: kinds that are left out."""
         left_out = tuple(without)
         where = f"kind NOT IN ({_marks(left_out)})"
@@ -227,6 +227,14 @@ class Queue:
             connection.execute(
                 f"DELETE FROM job WHERE kind IN ({_marks(names)}) AND ended_at IS NOT NULL AND ended_at < ?",
                 (*names, limit),
+            )
+
+    def forget_quotes(self, book_id: str) -> None:
+        """Delete ended searches and plans that quote a book: what is removed is not to live on in the queue."""
+        with self.write() as connection:
+            connection.execute(
+                "DELETE FROM job WHERE kind IN ('search', 'plan') AND ended_at IS NOT NULL AND instr(result, ?) > 0",
+                (book_id,),
             )
 
     def data_version(self) -> int:

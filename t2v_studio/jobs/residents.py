@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from t2v_studio.library.passages import SearchResult
 from t2v_studio.settings import Settings
 from t2v_studio.workspace import Workspace
 
+if TYPE_CHECKING:
+    from t2v_studio.library.index import VectorIndex
+
 
 class Library:
-    """The open index and the embedder. Whoever holds one is the only owner of the workspace's store.
-
-    Raises BusyError where another process is.
-    """
+    """The index and the embedder. While the index is open, this process is the only owner of the workspace's store."""
 
     def __init__(self, settings: Settings, workspace: Workspace) -> None:
         from t2v_studio.library.embedder import open_embedder
-        from t2v_studio.library.index import open_index
         from t2v_studio.library.owner import StoreOwner
         from t2v_studio.library.search import SearchMemory
 
         self._settings = settings
         self._workspace = workspace
-        self._owner = StoreOwner(workspace).acquire()
-        try:
-            self.embedder = open_embedder(settings, workspace.cache / "embedder.json")
-            self.index = open_index(workspace, settings)
-        except BaseException:
-            self._owner.release()
-            raise
+        self._owner = StoreOwner(workspace)
+        self._index: VectorIndex | None = None
+        self.embedder = open_embedder(settings, workspace.cache / "embedder.json")
         self.memory = SearchMemory()
+
+    @property
+    def index(self) -> VectorIndex:
+        """The open store. Raises BusyError."""
+        if self._index is None:
+            from t2v_studio.library.index import open_index
+
+            self._owner.acquire()
+            try:
+                self._index = open_index(self._workspace, self._settings)
+            except BaseException:
+                self._owner.release()
+                raise
+        return self._index
 
     def search(self, query: str, k: int, book_ids: list[str] | None = None) -> SearchResult:
         """The best k passages of these books; none or an empty list: of all books."""
@@ -52,7 +61,10 @@ class Library:
         self.embedder.encode_query("warm")
 
     def close(self) -> None:
-        self.index.close()
+        """Give the store up to other processes. The model stays loaded; the next use opens the store again."""
+        if self._index is not None:
+            self._index.close()
+            self._index = None
         self._owner.release()
 
 

@@ -67,6 +67,7 @@ class Worker:
         self._residents = Residents(settings, self.workspace, loaders)
         self._id = ""
         self._job: Job | None = None
+        self._loading = False
         self._leaving = threading.Event()
         self._idle_since = time.monotonic()
 
@@ -96,7 +97,7 @@ class Worker:
         ready, seen, looked_at = False, -1, 0.0
         while not self._leaving.is_set():
             if not ready:
-                ready = self._make_ready()
+                ready = self._load(self._prepare)
             version = self._queue.data_version()
             if ready and (version != seen or time.monotonic() - looked_at > 1.0):
                 seen, looked_at = version, time.monotonic()
@@ -106,31 +107,31 @@ class Worker:
                     seen = -1
                     continue
             if ready and self._warm is not None:
-                self._make_warm(self._warm)
+                self._load(self._warm)
+                self._warm = None
                 continue
             if self._may_leave():
                 return
             self._leaving.wait(POLL_S if ready else 0.25)
 
-    def _make_ready(self) -> bool:
-        if self._prepare is None:
+    def _load(self, load: Callable[[Residents], object] | None) -> bool:
+        """Build what stays between jobs. False where another process still owns it."""
+        if load is None:
             return True
+        self._loading = True
         try:
-            self._prepare(self._residents)
+            load(self._residents)
         except BusyError as error:
             log.info("waiting: %s", error.message)
             return False
+        except Interrupted:
+            log.info("told to leave while loading")
         except Exception:
             # the handler will meet the same failure and tell it in the job's row
-            log.exception("lane %s could not be prepared", self.lane)
+            log.exception("lane %s could not be made ready", self.lane)
+        finally:
+            self._loading = False
         return True
-
-    def _make_warm(self, warm: Callable[[Residents], object]) -> None:
-        self._warm = None
-        try:
-            warm(self._residents)
-        except Exception:
-            log.exception("lane %s could not be warmed", self.lane)
 
     def _may_leave(self) -> bool:
         if not self.workspace.database.exists():
@@ -140,6 +141,7 @@ class Worker:
     def _work(self, job: Job) -> None:
         """Run one job with its output in its own log."""
         self._job = job
+        started = time.monotonic()
         try:
             self._roster.update(self._id, "busy", job=job.id)
             with output_to(self.workspace.job_log(job.id)):
@@ -149,7 +151,7 @@ class Worker:
             log.info("job %s was interrupted", job.id)
         finally:
             self._job = None
-            release_memory()
+            release_memory(started)
             self._idle_since = time.monotonic()
             with contextlib.suppress(sqlite3.OperationalError):
                 self._roster.update(self._id, "idle", job="")
@@ -185,7 +187,7 @@ class Worker:
 
     def _on_terminate(self, number: int, frame: FrameType | None) -> None:
         self._leaving.set()
-        if self._job is not None:
+        if self._job is not None or self._loading:
             raise Interrupted()
 
 
@@ -221,8 +223,13 @@ def output_to(path: Path) -> Iterator[None]:
             os.close(copy)
 
 
-def release_memory() -> None:
-    """Give freed memory back, on the graphics card too where torch is in use."""
+def release_memory(started: float) -> None:
+    """Give freed memory back, on the graphics card too where torch is in use.
+
+    started: `time.monotonic()` at the start of the job. A short one is not worth the 20 to 100 ms.
+    """
+    if time.monotonic() - started < 1.0:
+        return
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
@@ -247,4 +254,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    logging.shutdown()
+    # all is closed; taking torch and Chroma apart by the interpreter would cost seconds
+    os._exit(status)

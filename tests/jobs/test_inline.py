@@ -271,8 +271,8 @@ def test_old_searches_and_logs_are_forgotten(workspace: Workspace) -> None:
         queue.request_cancel(queue.submit(kind, "library", {}).id)
     waiting = queue.submit("search", "library", {})
     queue.prune(("search",), older_than_s=-1)
-    assert [job.kind for job in queue.list()] == ["search", "steps"]
-    assert queue.list()[0].id == waiting.id
+    assert [job.kind for job in queue.jobs()] == ["search", "steps"]
+    assert queue.jobs()[0].id == waiting.id
     folder = workspace.run / "jobs"
     folder.mkdir()
     for number in range(12):

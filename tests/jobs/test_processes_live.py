@@ -146,7 +146,7 @@ def test_reload_in_the_middle_rebuilds_from_the_row(supervisor: Supervisor, queu
     job = queue.submit("steps", "studio", {"gate": str(gate), "steps": 3}, title="a reload")
     running(queue, job)
     fresh = Queue(supervisor.workspace)
-    seen = fresh.list(active=True)
+    seen = fresh.jobs(active=True)
     assert [(one.id, one.title, one.state) for one in seen] == [(job.id, "a reload", "running")]
     assert seen[0].stage in ("stepping", "waiting")
     gate.touch()
@@ -158,7 +158,7 @@ def test_two_submitters_see_one_queue(supervisor: Supervisor, queue: Queue, work
     other = Queue(workspace)
     first, second = queue.submit("nothing", "studio", {}), other.submit("nothing", "studio", {})
     assert ended(other, first).state == ended(queue, second).state == "succeeded"
-    assert [job.id for job in queue.list()] == [job.id for job in other.list()] == [second.id, first.id]
+    assert [job.id for job in queue.jobs()] == [job.id for job in other.jobs()] == [second.id, first.id]
     other.close()
 
 
@@ -317,7 +317,7 @@ def test_two_workspaces_never_touch_each_other(tmp_path: Path) -> None:
         jobs = [ended(queue, queue.submit("nothing", "studio", {})) for queue in queues]
         assert [job.result["home"] for job in jobs] == [str(place.outputs.parent) for place in places]
         assert jobs[0].result["pid"] != jobs[1].result["pid"]
-        assert [len(queue.list()) for queue in queues] == [1, 1]
+        assert [len(queue.jobs()) for queue in queues] == [1, 1]
     finally:
         for supervisor in supervisors:
             supervisor.stop(workers=True)
