@@ -32,6 +32,7 @@ class Page:
     again: gr.State
     viewer: gr.HTML
     header: gr.HTML
+    kept: gr.BrowserState
     tab: gr.Tab | None = None
     loads: list[dict[str, Any]] = field(default_factory=list)
 
@@ -42,6 +43,8 @@ class Page:
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
 """For listeners that only read rows or write one."""
+OFF, ON = ["t2-off"], ["t2-on"]
+"""Classes of a column that comes and goes. Gradio 6.31 forgets a video's value when its column's `visible` changes."""
 NOTIFYING: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 """For listeners that write a State to which others listen: Gradio 6.31 reports such changes through its queue alone."""
 

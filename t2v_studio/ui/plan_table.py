@@ -7,21 +7,20 @@ from typing import Any
 from t2v_studio.errors import InputError
 from t2v_studio.planning.plan import ScenePlan, parse_plan
 
-HEAD = ("Scene", "Title", "Seconds", "Step", "Say", "Show", "Cites")
-FIXED = (0, 3, 6)
+HEAD = ("Step", "Title", "Seconds", "Say", "Show", "Cites")
+FIXED = (0, 5)
 """Columns that place a row, and are not edited."""
 
 
 def rows_of(plan: ScenePlan) -> list[list[Any]]:
-    """One row a step; title and seconds stand in the first row of each scene."""
+    """One row a step, named "scene.step"; title and seconds stand in the first row of each scene."""
     rows = []
     for number, scene in enumerate(plan.scenes, start=1):
         for index, step in enumerate(scene.steps, start=1):
             first = index == 1
+            title = scene.title if first else ""
             seconds = f"{scene.seconds:g}" if first and scene.seconds else ""
-            rows.append(
-                [number, scene.title if first else "", seconds, index, step.say, step.show, " ".join(step.cites)]
-            )
+            rows.append([f"{number}.{index}", title, seconds, step.say, step.show, " ".join(step.cites)])
     return rows
 
 
@@ -30,33 +29,25 @@ def edited(plan: ScenePlan, rows: list[list[Any]]) -> ScenePlan:
 
     Raises InputError that names scene and field.
     """
-    by_place = {(_whole(row[0]), _whole(row[3])): row for row in rows if len(row) == len(HEAD)}
+    by_place = {str(row[0]).strip(): row for row in rows if len(row) == len(HEAD)}
     data = plan.model_dump(mode="json")
     for number, scene in enumerate(data["scenes"], start=1):
-        lines = [by_place.get((number, index)) for index in range(1, len(scene["steps"]) + 1)]
-        if lines[0] is None or any(line is None for line in lines):
+        lines = [by_place.get(f"{number}.{index}") for index in range(1, len(scene["steps"]) + 1)]
+        if any(line is None for line in lines):
             raise InputError(
                 "plan_rows", f"Scene {number}: rows of the plan are missing.", "Press Plan again, then edit words only."
             )
-        scene["title"] = str(lines[0][1] or "").strip() or scene["title"]
-        scene["seconds"] = _seconds(lines[0][2], number)
-        scene["steps"] = [
-            {**step, "say": str(line[4]).strip(), "show": str(line[5] or "").strip()}
-            for step, line in zip(scene["steps"], lines, strict=True)
-            if line is not None and str(line[4] or "").strip()
-        ]
+        _, title, seconds, *_ = lines[0]  # type: ignore[misc]
+        scene["title"] = str(title or "").strip() or scene["title"]
+        scene["seconds"] = _seconds(seconds, number)
+        words = [(str(line[3] or "").strip(), str(line[4] or "").strip()) for line in lines if line is not None]
+        pairs = zip(scene["steps"], words, strict=True)
+        scene["steps"] = [{**step, "say": say, "show": show} for step, (say, show) in pairs if say]
         if not scene["steps"]:
             raise InputError(
                 "scene_empty", f"Scene {number}: every step was cleared.", "Keep one step, or make a new plan."
             )
     return parse_plan(data)
-
-
-def _whole(value: Any) -> int:
-    try:
-        return int(float(value))
-    except (TypeError, ValueError):
-        return -1
 
 
 def _seconds(value: Any, number: int) -> float | None:

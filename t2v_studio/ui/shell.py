@@ -31,9 +31,11 @@ def build(studio: Studio) -> gr.Blocks:
         head = gr.HTML(header.markup_of(""), js_on_load=header.THEME_SWITCH, elem_id="header", apply_default_css=False)
         timer = gr.Timer(PACE_BUSY_S)
         rows, opened, again, first_job = gr.State(""), gr.State(None), gr.State(None), gr.State("")
+        # At the top of the page: in a tab that is not open it would be read too late.
+        kept = gr.BrowserState({}, storage_key="t2v-generate", secret="t2v-generate")
         dialog = gr.HTML("", js_on_load=viewer.DIALOG, elem_id="page-dialog", apply_default_css=False)
         with gr.Tabs(elem_id="tabs") as tab_bar:
-            page = Page(studio, tab_bar, timer, rows, opened, again, dialog, head)
+            page = Page(studio, tab_bar, timer, rows, opened, again, dialog, head, kept)
             for module in modules:
                 with gr.Tab(
                     module.LABEL, id=module.NAME, elem_id=f"tab-{module.NAME}", render_children=True

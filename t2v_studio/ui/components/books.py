@@ -124,7 +124,8 @@ def hits(result: SearchResult) -> str:
         f"{markup.button('Show page', 'hit', index=index)}</header><p>{marked(_best(hit), terms)}</p></article>"
         for index, hit in enumerate(result.hits)
     )
-    return f'<div class="t2-list">{markup.notice(message, kind=kind)}{cards}</div>'
+    head = f'<p class="t2-muted">{markup.text(message)}</p>' if kind == "good" else markup.notice(message, kind=kind)
+    return f'<div class="t2-list">{head}{cards}</div>'
 
 
 def marked(sentence: str, terms: set[str]) -> str:

@@ -96,5 +96,5 @@ def card(job: Job, log: str | None = None) -> str:
     return (
         f'<article class="t2-job {kind}"><header><span class="t2-job-title" title="{markup.text(heading(job))}">{markup.text(heading(job))}</span>'
         f"{markup.chip(name, kind)}</header>{progress(job)}{failure(job)}"
-        f'<footer><span class="t2-when">{markup.text(when)}</span>{"".join(buttons)}</footer>{tail}</article>'
+        f'<div class="t2-foot"><span class="t2-when">{markup.text(when)}</span>{"".join(buttons)}</div>{tail}</article>'
     )

@@ -11,12 +11,12 @@ from t2v_studio.studio import Studio
 from t2v_studio.ui import markup
 from t2v_studio.ui.components import evidence, result_view
 from t2v_studio.ui.notices import guarded
-from t2v_studio.ui.page import Page
+from t2v_studio.ui.page import OFF, ON, Page
 
 TOGETHER = """
 element.addEventListener('click', (event) => {
   if (!event.target.closest('[data-together]')) return;
-  const films = [...element.closest('.t2-pair').querySelectorAll('video')];
+  const films = [...element.closest('[id$=-pair]').querySelectorAll('video')];
   const play = films.some((film) => film.paused);
   films.forEach((film) => { film.currentTime = play ? films[0].currentTime : film.currentTime; play ? film.play() : film.pause(); });
 });
@@ -34,7 +34,7 @@ class PairView:
         found = self.studio.pair(pair_id)
         plain, treated = found["no_rag"], found["rag_semantic"]
         return [
-            gr.Column(visible=True),
+            gr.Column(elem_classes=ON),
             pair_id,
             f'<h2 class="t2-title">{markup.text(plain.plan.topic)}</h2>'
             '<div class="t2-row"><button type="button" class="t2-button primary" data-together="1">Play or pause both</button>'
@@ -49,14 +49,14 @@ class PairView:
         ]
 
     def hide(self) -> list[Any]:
-        return [gr.Column(visible=False), *[gr.skip()] * (len(self.outputs) - 1)]
+        return [gr.Column(elem_classes=OFF), *[gr.skip()] * (len(self.outputs) - 1)]
 
 
 def build(page: Page, name: str) -> PairView:
     """The view, hidden until a pair is shown."""
     studio = page.studio
     shown = gr.State("")
-    with gr.Column(visible=False, elem_id=f"{name}-pair", elem_classes="t2-pair") as box:
+    with gr.Column(elem_classes=OFF, elem_id=f"{name}-pair") as box:
         head = gr.HTML("", js_on_load=TOGETHER, apply_default_css=False)
         with gr.Row():
             plain = gr.Video(

@@ -45,7 +45,7 @@ def build(page: Page) -> PlanView:
         table = gr.Dataframe(
             value=[], headers=list(plan_table.HEAD), type="array", datatype="str", interactive=True, wrap=True, show_label=False, label="Scenes of the plan",
             static_columns=list(plan_table.FIXED), max_height=430,
-            column_widths=["58px", "130px", "76px", "52px", "300px", "130px", "62px"], buttons=[], elem_id="plan-table",
+            column_widths=["70px", "140px", "82px", "270px", "120px", "72px"], buttons=[], elem_id="plan-table",
         )  # fmt: skip
         discard = gr.Button("Discard the plan", size="sm", min_width=120, elem_id="discard-plan")
         cited = gr.HTML("", js_on_load=markup.CLICKS, elem_id="plan-sources", apply_default_css=False)

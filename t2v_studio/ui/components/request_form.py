@@ -51,7 +51,7 @@ def build(studio: Studio) -> tuple[dict[str, Any], list[Any], list[gr.Button]]:
         [("Chosen by topic", "auto")], value="auto", label="Template", elem_id="course-template"
     )
     made["use_rag"] = form.switch("use_rag", "Use my books")
-    with gr.Row(visible=False) as retrieval:
+    with gr.Group(visible=False, elem_id="retrieval") as retrieval:
         made["rag_mode"] = gr.Radio(
             MODES, value=form.default("rag_mode"), label="How retrieval enters", elem_id="rag-mode"
         )
@@ -92,7 +92,7 @@ def build(studio: Studio) -> tuple[dict[str, Any], list[Any], list[gr.Button]]:
         made["show_sources"] = form.switch("show_sources", "Show sources in the picture")
         made["fallback_local_on_fail"] = form.switch("fallback_local_on_fail", "Fall back to local drawing")
     made["use_rag"].change(
-        lambda on: gr.Row(visible=bool(on)),
+        lambda on: gr.Group(visible=bool(on)),
         made["use_rag"],
         retrieval,
         show_progress="hidden",

@@ -14,7 +14,7 @@ from t2v_studio.studio import Studio
 from t2v_studio.ui import markup
 from t2v_studio.ui.components import evidence
 from t2v_studio.ui.notices import guarded
-from t2v_studio.ui.page import NOTIFYING, Page, target
+from t2v_studio.ui.page import NOTIFYING, OFF, ON, Page, target
 from t2v_studio.workspace import new_id
 
 ARMS = {
@@ -109,7 +109,7 @@ class ResultView:
         scenes = [(f"{number}. {scene.title}", number) for number, scene in enumerate(record.plan.scenes, start=1)]
         subtitles = files.get("srt") or files.get("vtt")
         return [
-            gr.Column(visible=True),
+            gr.Column(elem_classes=ON),
             record.id,
             player(self.studio, record),
             summary(record),
@@ -125,7 +125,7 @@ class ResultView:
         ]
 
     def hide(self) -> list[Any]:
-        return [gr.Column(visible=False), *[gr.skip()] * (len(self.outputs) - 1)]
+        return [gr.Column(elem_classes=OFF), *[gr.skip()] * (len(self.outputs) - 1)]
 
 
 def _download(path: Path | None) -> Any:
@@ -136,7 +136,7 @@ def build(page: Page, name: str) -> ResultView:
     """The view, hidden until something is shown; `name` tells its element ids apart."""
     studio = page.studio
     shown = gr.State("")
-    with gr.Column(visible=False, elem_id=f"{name}-result") as box:
+    with gr.Column(elem_classes=OFF, elem_id=f"{name}-result") as box:
         head = gr.HTML("", apply_default_css=False)
         video = gr.Video(
             show_label=False, label="The video", interactive=False, buttons=[], height=420, elem_id=f"{name}-video"

@@ -38,8 +38,7 @@ def build(page: Page) -> None:
             pair = pair_view.build(page, "made")
             plan = plan_view.build(page)
     following, done = gr.State(""), gr.State(None)
-    kept = gr.BrowserState({}, storage_key="t2v-generate", secret="t2v-generate")
-    flow = _Flow(page, controls, inputs, plan, status, preview, following, done, kept)
+    flow = _Flow(page, controls, inputs, plan, status, preview, following, done)
     flow.wire_buttons(*buttons)
     flow.wire_following(result, pair)
     flow.wire_restoring()
@@ -84,10 +83,10 @@ class _Flow:
     """The way of one request: submitted, followed, shown, restored after a reload."""
 
     def __init__(self, page: Page, controls: dict[str, Any], inputs: list[Any], plan: plan_view.PlanView, status: gr.HTML, preview: gr.HTML,
-                 following: gr.State, done: gr.State, kept: gr.BrowserState) -> None:  # fmt: skip
+                 following: gr.State, done: gr.State) -> None:  # fmt: skip
         self.page, self.studio = page, page.studio
         self.controls, self.inputs, self.plan = controls, inputs, plan
-        self.status, self.preview, self.following, self.done, self.kept = status, preview, following, done, kept
+        self.status, self.preview, self.following, self.done, self.kept = status, preview, following, done, page.kept
         self.seen = gr.State("")
 
     # --- submitting --------------------------------------------------------------------------

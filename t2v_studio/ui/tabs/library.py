@@ -82,7 +82,7 @@ def build(page: Page) -> None:
                 browse = _passages_box()
             with gr.Tab("About the book", id="about"):
                 facts = _about_box()
-        with gr.Column(scale=5, min_width=300):
+        with gr.Column(scale=6, min_width=300):
             detail = gr.HTML(_no_detail(), elem_id="passage-detail", apply_default_css=False)
 
     _wire_adding(page, drop, [password, least, most, keep_rejected], adding, shelf, chosen, following)
@@ -97,7 +97,7 @@ def _no_detail() -> str:
 
 
 def _search_box(page: Page) -> dict[str, Any]:
-    with gr.Row(equal_height=True):
+    with gr.Row(equal_height=False, elem_id="search-row"):
         query = gr.Textbox(
             show_label=True,
             label="Search in all books",
