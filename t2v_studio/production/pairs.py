@@ -33,11 +33,34 @@ CONTROL, TREATED = "no_rag", "rag_semantic"
 BLIND = "The source footer is off in both videos, so that a study of them stays blind."
 
 MAY_DIFFER = frozenset(
-    """id arm created_at evidence grounding measures notices timings_s verdict video_sha256 frames_sha256
-    request.use_rag request.rag_mode request.rag_query request.rag_top_k request.book_ids
-    plan.sources plan.retrieval plan.scenes.query plan.scenes.prompt
-    plan.scenes.steps.say plan.scenes.steps.show plan.scenes.steps.cites
-    scenes.verdict scenes.measures scenes.retries""".split()
+    [
+        "id",
+        "arm",
+        "created_at",
+        "evidence",
+        "grounding",
+        "measures",
+        "notices",
+        "timings_s",
+        "verdict",
+        "video_sha256",
+        "frames_sha256",
+        "request.use_rag",
+        "request.rag_mode",
+        "request.rag_query",
+        "request.rag_top_k",
+        "request.book_ids",
+        "plan.sources",
+        "plan.retrieval",
+        "plan.scenes.query",
+        "plan.scenes.prompt",
+        "plan.scenes.steps.say",
+        "plan.scenes.steps.show",
+        "plan.scenes.steps.cites",
+        "scenes.verdict",
+        "scenes.measures",
+        "scenes.retries",
+    ]
 )
 """Fields of a record, list positions left out, in which the arms of a pair may differ: retrieval and
 what follows from it. Retries are outcomes; the policy behind them is the same."""
@@ -87,7 +110,8 @@ def make_pair(
     grounding = _ground(planned)
     if output is not None:
         _check_folder(output)
-    request = seeded(request).model_copy(update={"use_rag": True, "show_sources": show_sources, "plan": None})
+    seed = planned.treated.plan.seed if request.seed is None else request.seed
+    request = request.model_copy(update={"seed": seed, "use_rag": True, "show_sources": show_sources, "plan": None})
     treated_arm: Arm = "rag_overlay" if request.rag_mode == "overlay" else "rag_semantic"
     pair_id = new_id("pair")
     arms: list[tuple[VideoRequest, Planned, Arm]] = [

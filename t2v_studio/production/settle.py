@@ -9,7 +9,7 @@ from t2v_studio.engines.base import Canvas, Engine
 from t2v_studio.planning.lesson import LessonRequest
 from t2v_studio.planning.plan import ScenePlan
 from t2v_studio.planning.timing import scene_frames
-from t2v_studio.production.request import VideoRequest
+from t2v_studio.production.request import VideoRequest, parse_request
 
 COURSE = {"width": 832, "height": 480, "fps": 10.0}
 COURSE_SCENE_FRAMES = 17
@@ -48,7 +48,7 @@ def settled(
         plan = _with_seconds(plan, frames, size["fps"])
     elif "seconds" in asked:
         asked = {"frames": max(1, round(asked["seconds"] * size["fps"]))}
-    request = request.model_copy(update={**size, "seconds": None, **asked})
+    request = parse_request({**dict(request), **size, "seconds": None, **asked})
     canvas = Canvas(
         width=size["width"],
         height=size["height"],
