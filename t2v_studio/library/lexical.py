@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 _STOPWORDS = "en"
@@ -41,29 +40,6 @@ class LexicalIndex:
             key=lambda pair: (-round(pair[1], 6), pair[0]),
         )
         return ranked[:k]
-
-
-class LexicalCache:
-    """The word indexes of the books that were searched, each rebuilt when its key changes.
-
-    A rebuild takes milliseconds a book; BM25 has no way to add a document to an index.
-    """
-
-    def __init__(self) -> None:
-        self._held: dict[str, tuple[Hashable, LexicalIndex]] = {}
-        self._lock = threading.Lock()
-
-    def get(self, name: str, key: Hashable, build: Callable[[], LexicalIndex]) -> LexicalIndex:
-        with self._lock:
-            held = self._held.get(name)
-            if held is None or held[0] != key:
-                held = (key, build())
-                self._held[name] = held
-            return held[1]
-
-    def drop(self, name: str) -> None:
-        with self._lock:
-            self._held.pop(name, None)
 
 
 def _stemmer() -> Any:

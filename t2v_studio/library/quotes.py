@@ -30,6 +30,8 @@ FEWEST_WORDS = 8
 MOST_WORDS = 40
 WORD_SHARE = 0.8
 """A sentence is prose where at least this share of its tokens are plain words."""
+LETTER_SHARE = 0.85
+"""And this share of its characters letters or blanks: the rest is punctuation, digits and signs."""
 
 
 def is_quotable(sentence: str) -> bool:
@@ -44,6 +46,8 @@ def is_quotable(sentence: str) -> bool:
     if any(
         ord(letter) < 32 or letter in "\ufffd\uffff\ufffe…" or 0xE000 <= ord(letter) <= 0xF8FF for letter in sentence
     ):
+        return False
+    if sum(letter.isalpha() or letter == " " for letter in sentence) < LETTER_SHARE * len(sentence):
         return False
     words = [token for token in tokens if _WORD.match(token)]
     long_enough = sum(1 for word in words if len(word.strip('"“‘(.,;:?!)”’')) > 1 or word in ("a", "A", "I"))
