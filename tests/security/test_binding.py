@@ -1,0 +1,90 @@
+"""The address that the app listens on, and who may enter."""
+
+from __future__ import annotations
+
+import pytest
+
+from t2v_studio.errors import InputError
+from t2v_studio.settings import Settings
+from t2v_studio.ui.app import binding, blocked_paths, credentials, launch_options, prepare_environment
+from t2v_studio.ui.doorkeeper import Doorkeeper
+from t2v_studio.workspace import Workspace
+
+
+def _settings(**given: object) -> Settings:
+    return Settings(_env_file=None, **given)  # type: ignore[arg-type]
+
+
+def test_this_machine_alone_by_default():
+    bound = binding(_settings(), {})
+    assert bound.host == "127.0.0.1" and bound.local and bound.auth is None
+
+
+@pytest.mark.parametrize(
+    "given", [{"host": "0.0.0.0"}, {"host": "0.0.0.0", "hosted": True}, {"host": "::", "auth": "a:b"}]
+)
+def test_an_open_address_needs_consent_and_a_login(given: dict[str, object]):
+    with pytest.raises(InputError):
+        binding(_settings(**given), {})
+
+
+def test_hosted_with_a_login():
+    bound = binding(_settings(host="0.0.0.0", hosted=True, auth="ann:pw:1, bob:x"), {})
+    assert bound.auth == [("ann", "pw:1"), ("bob", "x")] and not bound.local
+
+
+@pytest.mark.parametrize("text", ["ann", ":pw", "ann:", "ann:pw,bob"])
+def test_a_login_that_cannot_be_read_is_refused(text: str):
+    with pytest.raises(InputError):
+        credentials(text)
+
+
+def test_a_space_listens_where_its_platform_needs():
+    bound = binding(_settings(), {"SPACE_ID": "me/studio"})
+    assert bound.host == "0.0.0.0" and bound.on_space
+
+
+def test_launch_options_are_shut(settings: Settings, workspace: Workspace):
+    prepare_environment(workspace)
+    options = launch_options(settings, workspace, binding(settings, {}))
+    assert options["allowed_paths"] == [str(workspace.videos), str(workspace.pairs)]
+    for name in ("share", "show_error", "enable_monitoring", "ssr_mode", "mcp_server"):
+        assert options[name] is False, name
+    assert options["footer_links"] == [] and options["max_file_size"] == "200mb"
+
+
+def test_everything_in_data_but_the_web_cache_is_blocked(workspace: Workspace):
+    prepare_environment(workspace)
+    (workspace.cache / "pages").mkdir()
+    (workspace.data / "notes.txt").write_text("mine")
+    blocked = blocked_paths(workspace)
+    for path in (
+        workspace.database,
+        workspace.books.parent,
+        workspace.uploads,
+        workspace.run,
+        workspace.data / "notes.txt",
+        workspace.cache / "pages",
+    ):
+        assert str(path) in blocked
+    assert str(workspace.cache / "web") not in blocked and str(workspace.cache) not in blocked
+
+
+def test_the_doorkeeper_reads_host_and_origin():
+    local = Doorkeeper(None, local=True)
+    assert local.admits({"host": "localhost:7860"})
+    assert local.admits({"host": "127.0.0.1:7860", "origin": "http://127.0.0.1:7860"})
+    assert local.admits({"host": "[::1]:7860"})
+    for headers in (
+        {"host": "evil.example"},
+        {},
+        {"host": "127.0.0.1:7860", "origin": "https://evil.example"},
+        {"host": "[", "origin": "x"},
+    ):
+        assert not local.admits(headers)
+    hosted = Doorkeeper(None, local=False)
+    assert hosted.admits({"host": "studio.example", "origin": "https://studio.example"})
+    assert hosted.admits(
+        {"host": "10.0.0.1:7860", "x-forwarded-host": "me-studio.hf.space", "origin": "https://me-studio.hf.space"}
+    )
+    assert not hosted.admits({"host": "studio.example", "origin": "null"})

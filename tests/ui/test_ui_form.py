@@ -1,0 +1,64 @@
+"""The form is the request's model: same defaults, same limits, and back again."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("gradio")
+
+from t2v_studio.errors import InputError
+from t2v_studio.planning.plan import Scene, ScenePlan, Step
+from t2v_studio.production.request import VideoRequest
+from t2v_studio.ui import form
+
+
+def _defaults() -> dict[str, object]:
+    return {name: form.OWN_SIZE if name == "size" else form.default(name) for name in form.NAMES}
+
+
+def test_every_form_field_is_a_field_of_the_request():
+    assert set(form.NAMES) - {"size"} <= set(VideoRequest.model_fields)
+
+
+def test_untouched_form_asks_for_the_models_own_defaults():
+    assert form.request_from({**_defaults(), "topic": " entropy "}) == VideoRequest(topic="entropy")
+
+
+def test_limits_and_choices_come_from_the_model():
+    assert form.limits("fps") == {"minimum": 1, "maximum": 60}
+    assert form.limits("seconds") == {"minimum": 0, "maximum": 600}
+    assert form.choices("theme") == ["light", "dark", "contrast"]
+    assert form.most_chars("topic") == 300
+
+
+def test_size_preset_fills_width_and_height():
+    request = form.request_from({**_defaults(), "topic": "x", "size": "720 × 1280"})
+    assert (request.width, request.height) == (720, 1280)
+
+
+def test_no_topic_names_the_field():
+    with pytest.raises(InputError) as caught:
+        form.request_from(_defaults())
+    assert caught.value.code == "no_topic" and caught.value.hint
+
+
+def test_competing_lengths_are_refused_with_their_names():
+    with pytest.raises(InputError, match="seconds"):
+        form.request_from({**_defaults(), "topic": "x", "seconds": 10, "frames": 5})
+
+
+def test_rag_query_without_rag_is_left_out_not_refused():
+    assert form.request_from({**_defaults(), "topic": "x", "rag_query": "slope"}).rag_query == ""
+
+
+def test_a_plan_stands_alone():
+    plan = ScenePlan(topic="x", scenes=[Scene(id="a", title="A", steps=[Step(say="One.")])])
+    request = form.request_from({**_defaults(), "topic": "x", "use_rag": True, "rag_query": "slope"}, plan=plan)
+    assert request.plan == plan and not request.use_rag and request.rag_query == ""
+
+
+def test_make_again_round_trip():
+    asked = VideoRequest(
+        topic="x", audience="pupils", width=832, height=480, seed=7, theme="dark", use_rag=True, rag_top_k=5
+    )
+    assert form.request_from(form.values_of(asked)) == asked
