@@ -12,8 +12,8 @@ from t2v_studio.planning.topic import lower_first
 
 CUE_WORDS = 50
 """Words kept free for retrieved text."""
-OWN_WORDS = 90
-"""Words of all other parts; with CUE_WORDS about 190 tokens, under the smallest usual limit (226)."""
+OWN_WORDS = 108
+"""Words of all other parts; with CUE_WORDS about 215 tokens, under the smallest usual limit (226)."""
 
 NEGATIVE = (
     "blurry, flicker, camera shake, photorealistic people, faces, hands, cluttered background, garbled letters, "

@@ -16,6 +16,13 @@ MIN_FITNESS = 0.42
 off the topic."""
 
 
+_UNNAMED = re.compile(
+    r"The (?:algorithm|method|model|approach|technique|procedure|function|solution|problem|system|result|parameters?|values?|"
+    r"process|formula|scheme|rule|test|data|idea|only|final|whole|rest)\b"
+)
+"""Starts that name something which stood in the sentence before."""
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A sentence that can be said: trimmed, beside the whole sentence as it stands in the book."""
@@ -158,7 +165,8 @@ def fitness(candidate: Candidate, step: TemplateStep | None, wanted: Wanted) -> 
         score += min(0.2, 0.05 * len(stems & frozenset(content_stems(f"{step.say} {step.show}"))))
         score += min(0.16, 0.08 * sum(_holds(candidate.text, cue) for cue in step.cues))
     score -= 0.06 * bool(re.match(r"We\b|One\b|There\b", candidate.text))
-    score -= 0.08 * bool(re.search(r"\b[B-HJ-Zα-ω]\b", candidate.text))
+    score -= 0.12 * bool(_UNNAMED.match(candidate.text))
+    score -= 0.12 * bool(re.search(r"\b[B-HJ-Zα-ω]\b|\b[b-z]\b", candidate.text))
     return score - 0.01 * max(0, len(candidate.text.split()) - 20)
 
 

@@ -47,11 +47,12 @@ _LEADING = re.compile(
     re.IGNORECASE,
 )
 _DANGLING = re.compile(
-    r"^(?:This|These|Those|That|It(?! is (?:\w+ly )?\w+ (?:to|that)\b)|Its|It's|They|Them|Their|He|She|His|Her|Such|Here|Which|Both|Another|Others?|Either|Neither|Same|Above|Below|"
+    r"^(?:(?:This|These)(?! \w+ of\b)|Those|That|It(?! is (?:\w+ly )?(?:important|possible|impossible|easy|hard|difficult|common|useful|necessary|convenient|tempting|natural|essential|helpful|sufficient|customary|best|better|wise|crucial|desirable) (?:to|that)\b)|Its|It's|They|Them|Their|He|She|His|Her|Such|Here|Which|Both|Another|Others?|Either|Neither|Same|Above|Below|"
     r"So|But|And|Or|Nor|Then|Thereby|Thereafter|Otherwise|Doing|Because of (?:this|that)|For this|For these|For that|In this|In these|In that|In such|"
     r"With this|With these|By this|At this|To this|From this|On this|Under this|After this|Before this|As such|As above|Like this|Again|Likewise|Similarly|"
     r"The (?:latter|former|same|above|following|previous|next|last|first|second|third|fourth|other|two|three|resulting|corresponding|idea here|reason|result|answer|"
-    r"remaining|present|current|proof|figure|table|book|chapter|section|expression|notation|term|equation|program|code|file|function call)\b|One such|All (?:this|these)|"
+    r"remaining|present|current|proof|figure|table|book|chapter|section|expression|notation|term|equation|program|code|file|function call)\b|One such|An alternative|One (?:popular |possible |common |simple |natural |other )?(?:approach|way|solution|option|method|reason|problem|issue)(?! (?:of|with|to|for)\b)|"
+    r"[A-Z][a-z]+ed that|All (?:this|these)|"
     r"Each of (?:these|them)|Some of (?:these|them)|Most of (?:these|them)|None of (?:these|them)|Let|Suppose|Consider|Recall|Define|Denote|Show|Prove|Solve|Find|Write|"
     r"Implement|Make|Use|Given this|If so|If not|Left|Right|Top|Bottom|Figure|Fig|Table|Exercise|Problem|Theorem|Lemma|Proof|Answer|Hint|Remark|Filename)\b"
 )
@@ -60,16 +61,18 @@ _LEANS = re.compile(
     r"exercise|appendix|expression|formula|problem|case|code|program|file|situation|reason|way|model|scheme|method|approach|algorithm|result|quantity|two|is|are)\b"
     r"|\b(?:as follows|the following|shown (?:above|below|here|earlier)|(?:see|given|listed|described|defined|mentioned|stated|discussed|presented|derived|introduced) (?:above|below|earlier|before|later|previously|in)"
     r"|above (?:equation|formula|expression|example|figure|discussion|algorithm)|above[,.]|below[,.]|earlier[,.]|later (?:chapters?|sections?|on)|so far|"
-    r"we (?:will|shall|have seen|saw|now|discuss|describe|present|introduce|showed|refer|illustrate|omit|just|already)|let us|let's|I|my|mine|your?|yours|ourselves|TODO|homework|instructor|"
+    r"we (?:include|focus|study|cover|return|refer|will|shall|have seen|saw|now|discuss|describe|present|introduce|showed|refer|illustrate|omit|just|already)|let us|let's|I|my|mine|your?|yours|ourselves|TODO|homework|instructor|"
     r"in what follows|recall that|this (?:is|means|gives|was|can|may|will|implies|leads|shows|allows|makes)|to do this|the same (?:way|manner|as before))\b"
-    r"|\bsuch (?!as\b|that\b)|^(?:\S+\s+){0,7}(?:this|these|those)\b"
-    r"|\b(?:this|these|those) (?:two|three|four|kinds?|sort|type|property|fact|idea|question|point|example|parameter|function|value|term|product)",
+    r"|\bsuch (?!as\b|that\b)|^(?:\S+\s+){1,7}(?:this|these|those)\b"
+    r"|\b(?:this|these|those) (?:two|three|four|kinds?|sort|type|property|fact|idea|question|point|example|parameter|function|value|term|product)"
+    r"|\b(?:two|three|four|five|several)\b[^.,:]{0,30}\b(?:reasons|ways|cases|problems|steps|options|types|kinds|things|parts|versions)\.$",
     re.IGNORECASE,
 )
 _HEADING_GLUE = re.compile(r"[a-z)] (?:We|The|This|In|It|If|To|For|An|When|Here|Let|As|Now) [a-z]")
 _NUMBERED = re.compile(
     r"\b(?:Figs?|Figures?|Eqs?|Eqns?|Equations?|Secs?|Sects?|Sections?|Chapters?|Chaps?|Tables?|Appendix|Exercises?|Listings?|Algorithms?|Theorems?|Lemmas?|Examples?|Problems?|Pages?|Steps?|Ref)\b\.?\s*\(?[A-Z]?\d"
-    r"|\(\s*[A-Z]?\d+(?:\.\d+)*[a-z]?\s*\)|\[\s*\d"
+    r"|\(\s*[A-Z]?\d+(?:\.\d+)*[a-z]?\s*\)|\[\s*\d",
+    re.IGNORECASE,
 )
 _CODE = re.compile(
     r"\w\(\)|[;{}]\s*$|::|==|->|=>|>>>|`|\bdef\b|\bimport\b|\breturn\s+\w+\(|\w_\w|\.(?:py|pdf|txt|com|org|html|c|h)\b|https?:|www\.|@\w|\b[a-z]+[A-Z][a-z]+\b|\w\[\w"
@@ -117,7 +120,7 @@ def refusal(sentence: str, symbols: int = 1) -> str:
     words = sentence.split()
     if len(words) < MIN_WORDS:
         return "too short"
-    if not re.match(r"[\"“‘(]?(?:[A-Z]|[a-zα-ωθ]-[a-z])", sentence):
+    if not re.match(r"[\"“‘]?(?:[A-Z]|[a-zα-ωθ]-[a-z])", sentence):
         return "fragment"
     if not re.search(r"[.!][\"”’)]?$", sentence) or sentence.endswith(".."):
         return "no end"
@@ -270,7 +273,13 @@ def _noun_phrases(sentence: str) -> list[tuple[int, str]]:
     begin = 0
     for n, token in enumerate([*tokens, "."]):
         low = token.lower()
-        if re.match(r"\w", token) and low not in FUNCTION_WORDS and low not in VERBS and not low.endswith("ly"):
+        if (
+            re.match(r"\w\w", token)
+            and not low.isdigit()
+            and low not in FUNCTION_WORDS
+            and low not in VERBS
+            and not low.endswith("ly")
+        ):
             if not current and re.search(r"[a-z]{2}ed$", low):
                 continue
             begin = begin if current else n
