@@ -51,14 +51,14 @@ def _largest(*matrices: object) -> float:
 
 
 def _token_width(run: AttentionPass, stage: Stage) -> float:
-    return max(stage.measure(token, LABEL, "bold") for token in run.tokens)
+    """Room for the tokens at the left: as wide as the longest, at most a share of the stage."""
+    return min(max(stage.measure(token, LABEL, "bold") for token in run.tokens), 0.21 * stage.box.w)
 
 
-def _token(
-    run: AttentionPass, index: int, at: Point, palette: Palette, anchor: str, size: float = LABEL, on: bool = False
-) -> Item:
-    return Text(at=at, text=run.tokens[index], size=size, colour=palette.accent if on else palette.ink, weight="bold",
-                anchor=anchor, name="token")  # type: ignore[arg-type]  # fmt: skip
+def _token(run: AttentionPass, index: int, at: Point, stage: Stage, on: bool = False) -> Item:
+    text = _short(run.tokens[index], _token_width(run, stage) + 0.5, LABEL, stage)
+    colour = stage.palette.accent if on else stage.palette.ink
+    return Text(at=at, text=text, size=LABEL, colour=colour, weight="bold", name="token")
 
 
 def _draw_setup(run: AttentionPass, progress: float, stage: Stage) -> list[Item]:
@@ -76,7 +76,7 @@ def _draw_setup(run: AttentionPass, progress: float, stage: Stage) -> list[Item]
     largest = _largest(run.queries, run.keys, run.values)
     items: list[Item] = []
     for i in range(count):
-        items.append(_token(run, i, Point(left, top + (i + 0.5) * row), palette, "left"))
+        items.append(_token(run, i, Point(left, top + (i + 0.5) * row), stage))
     blocks = (("query  q", run.queries), ("key  k", run.keys), ("value  v", run.values))
     for block, (name, matrix) in enumerate(blocks):
         x = left + label + gap + block * (wide + gap)
@@ -118,7 +118,7 @@ def _table(run: AttentionPass, stage: Stage) -> Table:
     )
     middles = [top + (i + 0.5) * height for i in range(count)]
     size = LABEL
-    widest = _token_width(run, stage)
+    widest = max(stage.measure(token, LABEL, "bold") for token in run.tokens)
     if widest > width - 6:
         size = max(MIN_TEXT, LABEL * (width - 6) / widest)
     keys: tuple[Box, ...] = ()
@@ -138,12 +138,11 @@ def _table(run: AttentionPass, stage: Stage) -> Table:
     )
 
 
-def _short(run: AttentionPass, j: int, room: float, size: float, stage: Stage) -> str:
-    """A token above its column, cut where it is longer than the column is wide."""
-    text = run.tokens[j]
-    while len(text) > 2 and stage.measure(text, size, "bold") > room:
-        text = text[:-2] + "…"
-    return text
+def _short(token: str, room: float, size: float, stage: Stage) -> str:
+    """A token, cut where it is longer than its room."""
+    while len(token) > 2 and stage.measure(token, size, "bold") > room:
+        token = token[:-2] + "…"
+    return token
 
 
 def _frame(run: AttentionPass, table: Table, row: int, column: int, stage: Stage) -> list[Item]:
@@ -152,9 +151,9 @@ def _frame(run: AttentionPass, table: Table, row: int, column: int, stage: Stage
     largest = _largest(run.queries, run.keys)
     items: list[Item] = []
     for i in range(len(run.tokens)):
-        items.append(_token(run, i, table.row_labels[i], palette, "left", on=i == row))
+        items.append(_token(run, i, table.row_labels[i], stage, on=i == row))
         room = table.cells[0][i].w + 2
-        items.append(Text(at=table.column_labels[i], text=_short(run, i, room, table.label_size, stage), size=table.label_size,
+        items.append(Text(at=table.column_labels[i], text=_short(run.tokens[i], room, table.label_size, stage), size=table.label_size,
                           colour=palette.accent if i == column else palette.ink, weight="bold", anchor="centre", name="token"))  # fmt: skip
         if table.queries:
             items += strip(table.queries[i], [float(v) for v in run.queries[i]], largest, palette,
@@ -246,7 +245,7 @@ def _draw_mix(run: AttentionPass, progress: float, stage: Stage) -> list[Item]:
         Text(at=Point(value_left, top - 20), text="value  v", size=MIN_TEXT, colour=palette.muted, name="column"),
     ]
     if wide:
-        target = Box(box.right - strip_width, top + (count * pitch - 56) / 2, strip_width, 56)
+        target = Box(box.right - strip_width - 8, top + (count * pitch - 56) / 2, strip_width, 56)
     else:
         target = Box(value_left, top + count * pitch + (7 if flat else 18), strip_width, 32 if flat else 48)
     grown = smooth(span(inside, 0.05, 0.35))
@@ -254,7 +253,7 @@ def _draw_mix(run: AttentionPass, progress: float, stage: Stage) -> list[Item]:
     for j in range(count):
         y = top + (j + 0.5) * pitch
         weight = float(run.weights[row, j])
-        items.append(_token(run, j, Point(box.x, y), palette, "left"))
+        items.append(_token(run, j, Point(box.x, y), stage))
         if run.mask[row, j]:
             items += cross(Box(bar_left, y - min(15, pitch / 2 - 2), 44, min(30, pitch - 4)), palette)
         else:
@@ -299,7 +298,8 @@ def _output(
     run: AttentionPass, row: int, target: Box, largest: float, shown: float, wide: bool, stage: Stage
 ) -> list[Item]:
     palette, d = stage.palette, run.values.shape[1]
-    text = f"new “{run.tokens[row]}”"
+    room = target.w - 60 if wide else target.x - stage.box.x - 150
+    text = f"new “{_short(run.tokens[row], room, 26, stage)}”"
     numbers = target.w / d >= stage.measure("−0.0", MIN_TEXT, "regular") + 4
     items: list[Item] = [
         Rect(box=target.inset(-5), radius=8, fill=palette.surface, stroke=palette.warm, width=3, layer=2, name="output")

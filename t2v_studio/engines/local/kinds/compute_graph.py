@@ -136,8 +136,8 @@ def _layout(trace: Tape, stage: Stage) -> Layout:
     narrow = not down and box.w < 800
     card = (min(112.0, length / (depth + 1) - 16), min(104.0, breadth / 2 - 10)) if narrow else None
     radius = min(40.0, breadth / 2 * 0.3)
-    head = card[0] / 2 if card else radius + (20 if down else 50)
-    margin = card[1] / 2 if card else radius + (70 if down else 40)
+    head = card[0] / 2 + 2 if card else radius + (20 if down else 50)
+    margin = card[1] / 2 + 2 if card else radius + (70 if down else 40)
     centres: dict[int, Point] = {}
     for column, members in columns.items():
         main = head + (length - 2 * head) * column / depth
@@ -214,7 +214,7 @@ def _local_label(
     value = number(user.local[place])
     text = f"∂{user.name}/∂{trace.nodes[source].name} = {value}" if plan.long_labels else f"×{value}"
     a, b = plan.centres[source], plan.centres[target]
-    t = 0.5 if plan.long_labels else 0.48
+    t = 0.44 if a.y != b.y and not plan.down else 0.5
     middle = Point(a.x + (b.x - a.x) * t, a.y + (b.y - a.y) * t)
     width = stage.measure(text, MIN_TEXT, "regular")
     return tag(

@@ -10,7 +10,7 @@ import numpy as np
 
 from t2v_studio.engines.local.display import Box, Circle, Item, Point, Polyline, Text
 from t2v_studio.engines.local.easing import blend, mix, smooth, span
-from t2v_studio.engines.local.kinds.axes import Axes, axis_items, clip_path, nice_ticks, plot_axes
+from t2v_studio.engines.local.kinds.axes import TOP, Axes, axis_items, clip_path, nice_ticks, plot_axes
 from t2v_studio.engines.local.kinds.base import Stage
 from t2v_studio.engines.local.kinds.edges import diamond
 from t2v_studio.engines.local.kinds.numbers import compact
@@ -87,7 +87,7 @@ def _contour_panel(run: Descent, box: Box, stage: Stage, labels: bool) -> Panel:
     """Level lines at equal scales on both axes, so that the gradient stands at right angles to them."""
     (x0, x1), (y0, y1) = run.function.window
     y_ticks = nice_ticks(y0, y1, 4 if labels else 2)
-    axes = plot_axes(box, (x0, x1), (y0, y1), stage, y_ticks)
+    axes = plot_axes(box, (x0, x1), (y0, y1), stage, y_ticks, top=TOP if labels else 8.0)
     unit = min(axes.box.w / (x1 - x0), axes.box.h / (y1 - y0))
     wide = min(axes.box.w / unit, 1.5 * (x1 - x0))
     tall = min(axes.box.h / unit, 1.5 * (y1 - y0))
@@ -101,7 +101,9 @@ def _contour_panel(run: Descent, box: Box, stage: Stage, labels: bool) -> Panel:
     axes = Axes(inner, (cx - wide / 2, cx + wide / 2), (cy - tall / 2, cy + tall / 2))
     items = _levels(run, axes, stage.palette)
     y_ticks = nice_ticks(*axes.y, 4 if labels else 2)
-    items += axis_items(axes, stage, nice_ticks(*axes.x, 6 if labels else 3), y_ticks, "x", "y", grid=False)
+    items += axis_items(
+        axes, stage, nice_ticks(*axes.x, 6 if labels else 3), y_ticks, "x", "y" if labels else "", grid=False
+    )
     low = axes.at(*run.function.minimum)
     items.append(diamond(low, 9, stage.palette.positive, layer=2, stroke=stage.palette.surface))
     return Panel(axes, tuple(items))
@@ -303,7 +305,7 @@ def _rate_panel(runs: tuple[Descent, ...], run: Descent, box: Box, stage: Stage)
     head = 34.0 if box.w >= NARROW else 66.0
     inside = Box(box.x, box.y + head, box.w, box.h - head)
     if run.function.dimension == 2:
-        return _contour_panel(run, Box(inside.x, inside.y - 30, inside.w, inside.h + 30), stage, False)
+        return _contour_panel(run, inside, stage, False)
     low, high = _shared_window(runs)
     xs = np.linspace(low, high, 61)
     ys = run.function.value(xs[:, None])

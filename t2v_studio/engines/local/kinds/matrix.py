@@ -13,12 +13,12 @@ from t2v_studio.engines.local.theme import Palette
 def signed_shade(value: float, largest: float, palette: Palette) -> str:
     """Blue for positive, orange for negative, pale near zero; the number or the stripe says the sign as well."""
     strength = min(abs(value) / largest, 1.0) if largest else 0.0
-    return blend(palette.surface, palette.accent if value >= 0 else palette.negative, 0.08 + 0.5 * strength)
+    return blend(palette.surface, palette.accent if value >= 0 else palette.negative, 0.06 + 0.4 * strength)
 
 
 def share_shade(value: float, palette: Palette) -> str:
     """0 is paper, 1 is the accent."""
-    return blend(palette.surface, palette.accent, 0.06 + 0.62 * min(max(value, 0.0), 1.0))
+    return blend(palette.surface, palette.accent, 0.06 + 0.42 * min(max(value, 0.0), 1.0))
 
 
 def cell(

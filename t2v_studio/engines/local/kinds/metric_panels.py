@@ -228,7 +228,7 @@ def _matrix(counts: Confusion, box: Box, stage: Stage) -> list[Item]:
         for column, (name, value, right) in enumerate(pair):
             place = Box(box.x + label + column * w + 3, top + row * h + 3, w - 6, h - 6)
             hue = palette.positive if right else palette.negative
-            fill = blend(palette.surface, hue, 0.08 + 0.42 * value / total * 2)
+            fill = blend(palette.surface, hue, 0.08 + 0.4 * min(1.0, 1.6 * value / total))
             items.append(Rect(box=place, radius=10, fill=fill, stroke=hue, width=2.5, name="cell"))
             items.append(Text(at=Point(place.centre.x, place.centre.y + (8 if h > 80 else 0)), text=str(value), size=42 if h > 80 else 32,
                               colour=palette.ink, weight="bold", anchor="centre", layer=1, name="count"))  # fmt: skip

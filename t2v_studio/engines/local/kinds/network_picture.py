@@ -74,7 +74,7 @@ def _plan(run: NetworkPass, stage: Stage) -> Plan:
         )
         for x, count in zip(xs, run.sizes, strict=True)
     )
-    loss_box = Box(box.right - loss_width, middle - 72, loss_width, 144)
+    loss_box = Box(box.right - loss_width - 2, middle - 72, loss_width, 144)
     return Plan(
         units, (wide, high), loss_box, _weight_places(run, units, (wide, high), stage, sublabels, "−0.00"),
         _weight_places(run, units, (wide, high), stage, sublabels, "−0.00 → −0.00"), sublabels,

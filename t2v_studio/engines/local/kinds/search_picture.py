@@ -17,6 +17,7 @@ from t2v_studio.engines.local.kinds.edges import (
     pulse,
     tag,
 )
+from t2v_studio.engines.local.kinds.ink import readable_on
 from t2v_studio.engines.local.simulations.search import ASPECT, Entry, Expansion, Search
 
 TITLES = {
@@ -81,7 +82,8 @@ def _plan(search: Search, stage: Stage) -> Plan:
         panel = Box(box.right - 128, box.y, 128, box.h)
         field, rows, across = Box(box.x, box.y, box.w - 146, box.h), int((box.h - 36) / 36), 1
     radius = 27.0 if field.h > 330 and field.w > 600 else 22.0
-    inner = Box(field.x + radius + 6, field.y + radius + 4, field.w - 2 * radius - 12, field.h - 2 * radius - 8 - 26)
+    rim = radius + 11
+    inner = Box(field.x + rim, field.y + rim, field.w - 2 * rim, field.h - 2 * rim - 22)
     upright = inner.h > inner.w
     centres = tuple(_placed(float(x) / ASPECT, float(y), inner, upright) for x, y in search.graph.positions)
     edge_labels = _edge_labels(search, centres, radius, field, stage) if weighted(search) else {}
@@ -235,9 +237,9 @@ def _nodes(
     looks = {
         "unseen": (palette.surface, palette.muted, 2.0, palette.muted),
         "open": (palette.accent_soft, palette.accent, 5.0, palette.ink),
-        "current": (palette.warm, palette.ink, 4.0, "#111111"),
-        "closed": (palette.muted, palette.muted, 2.0, palette.surface),
-        "path": (palette.positive, palette.positive, 2.0, palette.surface),
+        "current": (palette.warm, palette.ink, 4.0, readable_on(palette.warm, palette)),
+        "closed": (palette.muted, palette.muted, 2.0, readable_on(palette.muted, palette)),
+        "path": (palette.positive, palette.positive, 2.0, readable_on(palette.positive, palette)),
     }
     items: list[Item] = []
     for node, state in _states(search, turn, before, progress, at).items():
@@ -316,9 +318,11 @@ def _panel(search: Search, plan: Plan, turn: Expansion, progress: float, at: Sea
     current = None if at.turns <= 0 or at.turns >= len(search.expansions) or progress >= 0.75 else turn.current.node
     room = plan.rows * plan.across
     pitch = 40.0 if wide else 36.0
-    width = (box.w - 16 * (plan.across - 1)) / plan.across
+    width = (box.w - 4 - 16 * (plan.across - 1)) / plan.across
     for i, entry in enumerate(entries[:room]):
-        row = Box(box.x + (i % plan.across) * (width + 16), box.y + 38 + (i // plan.across) * pitch, width, pitch - 5)
+        row = Box(
+            box.x + 2 + (i % plan.across) * (width + 16), box.y + 38 + (i // plan.across) * pitch, width, pitch - 5
+        )
         head = entry.node == current
         items.append(Rect(box=row, radius=9, fill=palette.highlight if head else palette.paper,
                           stroke=palette.warm if head else palette.line, width=2.5 if head else 1.5, name="entry"))  # fmt: skip
