@@ -30,6 +30,7 @@ FEWEST_TERM_WORDS = 2
 """One-word terms are left out: "plot" has as many pages as the index gives it, and hundreds that mention it."""
 RRF_K = 60
 
+_RUNNING_HEAD = re.compile(r"^(?:\d+\s+)?(?:index|sachverzeichnis|register)(?:\s+\d+)?$", re.IGNORECASE)
 Query = tuple[str, list[int]]
 _ENTRY = re.compile(r"^(?P<term>.*?[^\d\s,.;–-].*?)[,.]?\s+(?P<labels>\d+(?:\s*[,–-]\s*\d+)*)[.,]?$")
 
@@ -109,7 +110,7 @@ def index_terms(texts: Sequence[str], labels: Mapping[str, int]) -> list[Query]:
     pending = ""
     for line in "\n".join(texts).split("\n"):
         line = " ".join(line.split())
-        if not line or (line.isupper() and len(line.split()) == 1) or len(line) == 1:
+        if len(line) < 2 or _RUNNING_HEAD.match(line):
             continue
         pending = f"{pending} {line}".strip()
         match = _ENTRY.match(pending)
