@@ -32,9 +32,12 @@ class PlanarPicture:
     def __init__(self, width: int, height: int) -> None:
         self.width, self.height = width, height
         self.coded_width, self.coded_height = width + width % 2, height + height % 2
-        self._luma = np.empty((self.coded_height, self.coded_width), np.uint8)
-        self._chroma = np.empty((2, self.coded_height // 2, self.coded_width // 2), np.uint8)
+        pixels = self.coded_width * self.coded_height
+        self._all = np.empty(pixels * 3 // 2, np.uint8)
+        self._luma = self._all[:pixels].reshape(self.coded_height, self.coded_width)
+        self._chroma = self._all[pixels:].reshape(2, self.coded_height // 2, self.coded_width // 2)
         self._before: NDArray[np.uint8] | None = None
+        self._unequal: NDArray[np.bool_] = np.empty((0, 0), bool)
         self._bands, self._columns = -(-height // TILE_ROWS), -(-width // TILE_COLUMNS)
         self._tiles = [b""] * (self._bands * self._columns)
         self.planes = b""
@@ -55,7 +58,7 @@ class PlanarPicture:
         for box in _boxes(tiles, self._columns):
             self._convert(frame, box)
         self._hash(frame, tiles.tolist())
-        self.planes = self._luma.tobytes() + self._chroma.tobytes()
+        self.planes = self._all.tobytes()
         return tiles.size / len(self._tiles)
 
     def _check(self, frame: NDArray[np.uint8]) -> None:
@@ -73,9 +76,10 @@ class PlanarPicture:
         """Numbers of the tiles that differ, row by row; remembers the picture."""
         if self._before is None or self._before.shape != frame.shape:
             self._before = frame.copy()
+            self._unequal = np.empty(_words(frame).shape, bool)
             return np.arange(len(self._tiles))
         new, old = _words(frame), _words(self._before)
-        unequal = new != old
+        unequal = np.not_equal(new, old, out=self._unequal)
         rows = np.flatnonzero(unequal.any(axis=1))
         if rows.size == 0:
             return rows

@@ -30,6 +30,8 @@ DARK_MEAN, PALE_MEAN, FLAT_STD = 18.0, 220.0, 6.0
 NOISE_PIXEL_CORRELATION, NOISE_FRAME_CORRELATION, NOISE_STD = 0.5, 0.5, 8.0
 HELD_NOISE_PIXEL_CORRELATION = 0.2
 """For a still clip, where no second correlation helps: pages of small text come down to 0.5."""
+MOSTLY = 0.5
+"""Share of a picture; where less than this changed at all, the change was drawn and counts as motion."""
 STILL_DIFFERENCE = 0.25
 """Mean difference of luma, 0 to 255, below which two frames count as the same (-60 dB)."""
 
@@ -68,14 +70,17 @@ class Judge:
         changed: share of the picture that differs from the frame before, if the encoder said so; 0 spares
         all work but on sampled frames.
         """
-        before = self._before
-        grid = _luma(frame[::_GRID, ::_GRID]) if changed > 0 or before is None else before
-        if before is not None:
+        after_sample, sampled = (self._frames - 1) % self._every == 0, self._frames % self._every == 0
+        before, grid = self._before, self._before
+        if changed > 0 or before is None:
+            # Where little changed, the grid is needed around samples alone.
+            grid = _grey(frame) if changed >= MOSTLY or after_sample or sampled else None
+        if self._frames:
             self._pairs += 1
             self._still += changed == 0 or _is_still(grid, before, changed)
-            if (self._frames - 1) % self._every == 0:
+            if after_sample and grid is not None and before is not None:
                 self._frame_correlations.append(_correlation(grid, before))
-        if self._frames % self._every == 0:
+        if sampled:
             self._sample(frame)
         self._before = grid
         self._frames += 1
@@ -155,9 +160,14 @@ def whole_clip(scenes: Sequence[Verdict]) -> Verdict:
 
 
 def _luma(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """ITU-R BT.601 luma, 0 to 255, of (height, width, 3 or 4) pixels."""
-    weights = np.array([0.299, 0.587, 0.114], np.float32)
-    return pixels[..., :3].astype(np.float32) @ weights
+    """ITU-R BT.601 luma, 0 to 255, of (..., 3 or 4) pixels."""
+    red, green, blue = (pixels[..., n].astype(np.float32) for n in range(3))
+    return 0.299 * red + 0.587 * green + 0.114 * blue
+
+
+def _grey(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Luma of every 8th pixel of every 8th row."""
+    return _luma(frame[::_GRID, ::_GRID])
 
 
 def _correlation(left: NDArray[np.float32], right: NDArray[np.float32]) -> float:
@@ -167,12 +177,12 @@ def _correlation(left: NDArray[np.float32], right: NDArray[np.float32]) -> float
     return float(a @ b) / scale if scale > a.size * 1e-3 else 1.0
 
 
-def _is_still(now: NDArray[np.float32], before: NDArray[np.float32], changed: float) -> bool:
+def _is_still(now: NDArray[np.float32] | None, before: NDArray[np.float32] | None, changed: float) -> bool:
     """Whether two frames show the same.
 
     Where only a part of the picture changed at all, something small was drawn that the grid may
     miss, so that counts as motion; a faint shimmer everywhere does not.
     """
-    if changed < 0.5:
+    if changed < MOSTLY or now is None or before is None:
         return False
     return float(np.abs(now - before).mean()) < STILL_DIFFERENCE

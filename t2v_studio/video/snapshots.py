@@ -39,10 +39,13 @@ def write_png(path: Path, frame: NDArray[np.uint8]) -> Path:
 
 def write_preview(path: Path, frame: NDArray[np.uint8], *, max_side: int = 640) -> Path:
     """A small JPEG of a (height, width, 3 or 4) picture, replaced in one go while a page may read it."""
+    import cv2
     from PIL import Image
 
-    picture = Image.fromarray(np.ascontiguousarray(frame[..., :3]))
-    picture.thumbnail((max_side, max_side))
+    height, width = frame.shape[:2]
+    scale = min(1.0, max_side / max(width, height))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    picture = Image.fromarray(cv2.resize(np.ascontiguousarray(frame[..., :3]), size, interpolation=cv2.INTER_AREA))
     part = path.with_name(f".{path.name}.part")
     picture.save(part, format="JPEG", quality=85)
     part.replace(path)
