@@ -180,6 +180,11 @@ def _journey(studio: Studio, notes: Path) -> None:
     several = studio.wait(studio.submit_search(["learning rate", "saddle points"], book_ids=[book_id]).id)
     assert [one["query"] for one in several.result["results"]] == ["learning rate", "saddle points"]
 
+    measured = studio.wait(studio.submit_evaluation(book_id).id).result
+    assert measured["sets"] or measured["message"]
+    retrieval = studio.book(book_id)["retrieval"]
+    assert bool(retrieval) == bool(measured["sets"])
+
     request = parse_request({"topic": "gradient descent", "use_rag": True, **TINY})
     planned = studio.wait(studio.submit_plan(request).id).result
     assert planned["plan"]["sources"]
@@ -237,6 +242,15 @@ def test_a_video_without_retrieval_needs_no_library(studio: Studio) -> None:
     with StoreOwner(studio.workspace):
         made = studio.wait(studio.submit_video(parse_request({"topic": "gradient descent", **TINY})).id)
         assert Path(made.result["video"]).is_file()
+
+
+def test_a_video_can_be_made_again_from_its_record(studio: Studio) -> None:
+    first = studio.video(
+        studio.wait(studio.submit_video(parse_request({"topic": "attention", **TINY})).id).result["id"]
+    )
+    second = studio.video(studio.wait(studio.submit_again(first).id).result["id"])
+    assert second.id != first.id
+    assert second.frames_sha256 == first.frames_sha256
 
 
 def test_a_library_that_another_process_holds_is_named(studio: Studio, notes: Path) -> None:

@@ -144,14 +144,10 @@ class InlineExecutor:
 
     def _quick(self, lane: Lane, worker: str) -> Callable[[], None]:
         def between() -> None:
-            while (job := self.queue.claim(lane, worker, kinds=QUICK_KINDS)) is not None:
-                run_job(
-                    self.queue,
-                    job,
-                    worker,
-                    self._handlers,
-                    JobContext(self.queue, self.settings, job, worker, self._residents),
-                )
+            with contextlib.suppress(sqlite3.OperationalError):
+                while (job := self.queue.claim(lane, worker, kinds=QUICK_KINDS)) is not None:
+                    context = JobContext(self.queue, self.settings, job, worker, self._residents)
+                    run_job(self.queue, job, worker, self._handlers, context)
 
         return between
 

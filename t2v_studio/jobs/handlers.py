@@ -57,6 +57,45 @@ def search(context: Context, job: Job) -> dict[str, Any]:
     return {"results": results}
 
 
+def evaluate(context: Context, job: Job) -> dict[str, Any]:
+    """Spec: book. Result: message, sets (a row a kind of question and search system), and the figures as measured.
+
+    The figures are kept with the book.
+    """
+    from t2v_studio.library import store
+    from t2v_studio.library.evaluate import evaluate_book
+
+    library: Library = context.resident("library")
+    found = evaluate_book(
+        job.spec["book"],
+        workspace=context.workspace,
+        index=library.index,
+        embedder=library.embedder,
+        report=lambda done, total: context.report("asking", done, total),
+    )
+    sets = [row for kind, name in _QUESTIONS.items() for row in _figure_rows(name, found[kind])]
+    lacking = [found[kind]["message"] for kind in _QUESTIONS if found[kind]["message"]]
+    queries = sum(found[kind]["queries"] for kind in _QUESTIONS if found[kind]["available"])
+    kept = {"queries": queries} | {row["name"]: row for row in sets}
+    store.update_details(context.workspace, job.spec["book"], retrieval=kept if sets else None)
+    return found | {"message": " ".join(lacking), "sets": sets}
+
+
+_QUESTIONS = {"index_terms": "index terms", "outline": "headings"}
+
+
+def _figure_rows(name: str, measured: dict[str, Any]) -> list[dict[str, Any]]:
+    """One row a search system: name, queries, recall_at_10, ndcg_at_10, mrr_at_10."""
+    return [
+        {
+            "name": f"{name}, {system}",
+            "queries": figures["queries"],
+            **{f"{measure}_at_10": figures[f"{measure}@10"]["mean"] for measure in ("recall", "ndcg", "mrr")},
+        }
+        for system, figures in measured.get("figures", {}).items()
+    ]
+
+
 # --- planning ----------------------------------------------------------------------------------
 def plan(context: Context, job: Job) -> dict[str, Any]:
     """Spec: request. Result: plan, evidence, grounding, notices."""
@@ -191,6 +230,7 @@ def _output(job: Job) -> Path | None:
 HANDLERS: dict[str, Handler] = {
     "ingest": ingest,
     "remove": remove,
+    "evaluate": evaluate,
     "search": search,
     "plan": plan,
     "video": video,

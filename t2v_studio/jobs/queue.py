@@ -229,6 +229,14 @@ class Queue:
                 (*names, limit),
             )
 
+    def keep_newest(self, count: int) -> None:
+        """Forget ended jobs but the newest `count`; what they made stays in outputs/."""
+        with self.write() as connection:
+            connection.execute(
+                "DELETE FROM job WHERE rowid IN (SELECT rowid FROM job WHERE ended_at IS NOT NULL ORDER BY rowid DESC LIMIT -1 OFFSET ?)",
+                (count,),
+            )
+
     def forget_quotes(self, book_id: str) -> None:
         """Delete ended searches and plans that quote a book: what is removed is not to live on in the queue."""
         with self.write() as connection:

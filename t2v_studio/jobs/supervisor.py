@@ -28,6 +28,7 @@ TICK_S = 0.5
 SETTLE_S = 4.0
 """The first page comes before workers that nobody has asked for."""
 LOG_LINES = 20
+KEPT_JOBS = 500
 _HOUSEKEEPING_S = 300.0
 _WORKER_LOG_BYTES = 4_000_000
 LANES: tuple[Lane, ...] = ("library", "studio")
@@ -128,6 +129,7 @@ class Supervisor:
             self._cleaned_at = time.monotonic()
             self.roster.prune()
             self.queue.prune(QUICK_KINDS, _HOUSEKEEPING_S)
+            self.queue.keep_newest(KEPT_JOBS)
             prune_logs(self.workspace)
 
     # --- workers -------------------------------------------------------------------------------
@@ -304,7 +306,7 @@ def read_tail(path: Path, lines: int, limit_bytes: int = 256_000) -> list[str]:
         return []
 
 
-def prune_logs(workspace: Workspace, keep: int = 500) -> None:
+def prune_logs(workspace: Workspace, keep: int = KEPT_JOBS) -> None:
     """Delete all but the newest job logs; ids sort by time."""
     logs = sorted((workspace.run / "jobs").glob("job_*.log"))
     for path in logs[:-keep]:

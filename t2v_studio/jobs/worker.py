@@ -161,9 +161,10 @@ class Worker:
         run_job(self._queue, job, self._id, self._handlers, context)
 
     def _between(self) -> None:
-        """Do the short jobs that wait, in the middle of a long one."""
-        while (quick := self._queue.claim(self.lane, self._id, kinds=QUICK_KINDS)) is not None:
-            self._run(quick, None)
+        """Do the short jobs that wait, in the middle of a long one; their trouble is not its trouble."""
+        with contextlib.suppress(sqlite3.OperationalError):
+            while (quick := self._queue.claim(self.lane, self._id, kinds=QUICK_KINDS)) is not None:
+                self._run(quick, None)
 
     # --- beside the loop -----------------------------------------------------------------------
     def _beat(self) -> None:
@@ -256,5 +257,6 @@ def main() -> int:
 if __name__ == "__main__":
     status = main()
     logging.shutdown()
+    sys.stdout.flush()
     # all is closed; taking torch and Chroma apart by the interpreter would cost seconds
     os._exit(status)

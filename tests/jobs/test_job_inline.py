@@ -273,6 +273,10 @@ def test_old_searches_and_logs_are_forgotten(workspace: Workspace) -> None:
     queue.prune(("search",), older_than_s=-1)
     assert [job.kind for job in queue.jobs()] == ["search", "steps"]
     assert queue.jobs()[0].id == waiting.id
+    for _ in range(3):
+        queue.request_cancel(queue.submit("steps", "library", {}).id)
+    queue.keep_newest(2)
+    assert [job.state for job in queue.jobs()] == ["cancelled", "cancelled", "queued"], "what waits is never forgotten"
     folder = workspace.run / "jobs"
     folder.mkdir()
     for number in range(12):
