@@ -9,7 +9,7 @@ import gradio as gr
 
 from t2v_studio.studio import Studio
 from t2v_studio.ui import markup
-from t2v_studio.ui.components import evidence, result_view
+from t2v_studio.ui.components import evidence, player
 from t2v_studio.ui.notices import guarded
 from t2v_studio.ui.page import OFF, ON, Page
 
@@ -40,8 +40,8 @@ class PairView:
             '<div class="t2-row"><button type="button" class="t2-button primary" data-together="1">Play or pause both</button>'
             f"{markup.chip(f'seed {plain.request.seed}')}{markup.chip(f'{plain.width} × {plain.height}')}"
             f"{markup.chip(markup.duration(plain.duration_s))}</div>",
-            result_view.player(self.studio, plain),
-            result_view.player(self.studio, treated),
+            f'<h3 class="t2-h">Without retrieval</h3>{player.film(self.studio, plain, "Without retrieval")}',
+            f'<h3 class="t2-h">With retrieval</h3>{player.film(self.studio, treated, "With retrieval")}',
             evidence.grounding(found.get("grounding"))
             or '<p class="t2-muted">This pair holds no grounding report.</p>',
             evidence.difference(plain.plan, treated.plan),
@@ -59,20 +59,8 @@ def build(page: Page, name: str) -> PairView:
     with gr.Column(elem_classes=OFF, elem_id=f"{name}-pair") as box:
         head = gr.HTML("", js_on_load=TOGETHER, apply_default_css=False)
         with gr.Row():
-            plain = gr.Video(
-                label="Without retrieval",
-                interactive=False,
-                buttons=["download"],
-                min_width=260,
-                elem_id=f"{name}-plain",
-            )
-            treated = gr.Video(
-                label="With retrieval",
-                interactive=False,
-                buttons=["download"],
-                min_width=260,
-                elem_id=f"{name}-treated",
-            )
+            plain = gr.HTML("", min_width=260, elem_id=f"{name}-plain", apply_default_css=False)
+            treated = gr.HTML("", min_width=260, elem_id=f"{name}-treated", apply_default_css=False)
         with gr.Accordion("What retrieval brought", open=True):
             words = gr.HTML("", apply_default_css=False, elem_id=f"{name}-grounding")
         with gr.Accordion("Where the two plans differ", open=True):

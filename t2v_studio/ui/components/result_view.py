@@ -12,7 +12,7 @@ import gradio as gr
 from t2v_studio.production.record import VideoRecord
 from t2v_studio.studio import Studio
 from t2v_studio.ui import markup
-from t2v_studio.ui.components import evidence
+from t2v_studio.ui.components import evidence, player
 from t2v_studio.ui.notices import guarded
 from t2v_studio.ui.page import NOTIFYING, OFF, ON, Page, target
 from t2v_studio.workspace import new_id
@@ -24,26 +24,6 @@ ARMS = {
     "rag_overlay": "with retrieval (overlay)",
 }
 FORMATS = ("svg", "pdf", "png")
-
-
-def media(studio: Studio, record: VideoRecord) -> dict[str, Path]:
-    """The files of a video that are there, by their names in the record."""
-    folder = studio.video_folder(record.id)
-    found = {name: folder / file for name, file in record.files.items()}
-    return {
-        name: path for name, path in found.items() if path.is_file() and path.resolve().is_relative_to(folder.resolve())
-    }
-
-
-def player(studio: Studio, record: VideoRecord) -> Any:
-    """The value of a player: video with its subtitles."""
-    files = media(studio, record)
-    subtitles = files.get("vtt") or files.get("srt")
-    return gr.Video(
-        value=str(files["video"]) if "video" in files else None,
-        subtitles=str(subtitles) if subtitles else None,
-        visible=True,
-    )
 
 
 def verdict_chip(verdict: str) -> str:
@@ -105,13 +85,13 @@ class ResultView:
 
     def show(self, video_id: str) -> list[Any]:
         record = self.studio.video(video_id)
-        files = media(self.studio, record)
+        files = player.media(self.studio, record)
         scenes = [(f"{number}. {scene.title}", number) for number, scene in enumerate(record.plan.scenes, start=1)]
         subtitles = files.get("srt") or files.get("vtt")
         return [
             gr.Column(elem_classes=ON),
             record.id,
-            player(self.studio, record),
+            player.film(self.studio, record, record.plan.topic),
             summary(record),
             gr.Button("Show the pair" if record.pair_id else "Make the other arm"),
             _download(files.get("video")),
@@ -138,9 +118,7 @@ def build(page: Page, name: str) -> ResultView:
     shown = gr.State("")
     with gr.Column(elem_classes=OFF, elem_id=f"{name}-result") as box:
         head = gr.HTML("", apply_default_css=False)
-        video = gr.Video(
-            show_label=False, label="The video", interactive=False, buttons=[], height=420, elem_id=f"{name}-video"
-        )
+        video = gr.HTML("", elem_id=f"{name}-video", apply_default_css=False)
         with gr.Row():
             again = gr.Button("Make again", size="sm", min_width=100, elem_id=f"{name}-again")
             other = gr.Button("Make the other arm", size="sm", min_width=130, elem_id=f"{name}-other")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import gradio as gr
 
 from t2v_studio.studio import Studio
 from t2v_studio.ui import markup
-from t2v_studio.ui.components import pair_view, result_view
+from t2v_studio.ui.components import pair_view, player, result_view
 from t2v_studio.ui.notices import guarded
 from t2v_studio.ui.page import QUIET, Page
 
@@ -21,16 +20,14 @@ NOTHING = markup.empty(
 )
 
 
-def cards(studio: Studio, root: str, chosen: str = "") -> str:
+def cards(studio: Studio, chosen: str = "") -> str:
     """One card a video, newest first."""
     rows = studio.videos(limit=SHOWN)
-    return (
-        f'<div class="t2-cards">{"".join(_card(studio, row, root, chosen) for row in rows)}</div>' if rows else NOTHING
-    )
+    return f'<div class="t2-cards">{"".join(_card(studio, row, chosen) for row in rows)}</div>' if rows else NOTHING
 
 
-def _card(studio: Studio, row: dict[str, Any], root: str, chosen: str) -> str:
-    poster = poster_url(studio, row, root)
+def _card(studio: Studio, row: dict[str, Any], chosen: str) -> str:
+    poster = poster_url(studio, row)
     picture = (
         f'<img loading="lazy" alt="" src="{markup.text(poster)}">' if poster else '<span class="t2-noposter"></span>'
     )
@@ -46,17 +43,13 @@ def _card(studio: Studio, row: dict[str, Any], root: str, chosen: str) -> str:
     )
 
 
-def poster_url(studio: Studio, row: dict[str, Any], root: str) -> str:
+def poster_url(studio: Studio, row: dict[str, Any]) -> str:
     """The poster's address; only pictures of this video's own folder, which is one of the two served folders."""
     if not row.get("poster"):
         return ""
     folder = studio.video_folder(row["id"]).resolve()
     path = folder / Path(str(row["poster"])).name
-    return (
-        f"{root}/gradio_api/file={quote(str(path))}"
-        if path.is_file() and path.suffix in (".png", ".jpg", ".webp")
-        else ""
-    )
+    return player.address(path) if path.is_file() and path.suffix in (".png", ".jpg", ".webp") else ""
 
 
 def build(page: Page) -> None:
@@ -66,26 +59,23 @@ def build(page: Page) -> None:
     pair = pair_view.build(page, "past")
     shelf = gr.HTML(NOTHING, js_on_load=markup.CLICKS, elem_id="gallery", apply_default_css=False)
 
-    def root(request: gr.Request | None) -> str:
-        return str(request.request.scope.get("root_path", "")).rstrip("/") if request and request.request else ""
-
     @guarded
-    def refresh(name: str, before: str, request: gr.Request) -> Any:
-        view = cards(studio, root(request), name)
+    def refresh(name: str, before: str) -> Any:
+        view = cards(studio, name)
         return gr.skip() if view == before else (view, view)
 
     @guarded
-    def choose(request: gr.Request, event: gr.EventData) -> Any:
-        return show({"kind": "video", "id": str((event._data or {}).get("id", ""))}, root(request))
+    def choose(event: gr.EventData) -> Any:
+        return show({"kind": "video", "id": str((event._data or {}).get("id", ""))})
 
     @guarded
-    def opened(what: dict[str, Any] | None, request: gr.Request) -> Any:
-        return show(what, root(request)) if what and what["kind"] in ("video", "pair") else gr.skip()
+    def opened(what: dict[str, Any] | None) -> Any:
+        return show(what) if what and what["kind"] in ("video", "pair") else gr.skip()
 
-    def show(what: dict[str, Any], at: str) -> tuple[Any, ...]:
+    def show(what: dict[str, Any]) -> tuple[Any, ...]:
         name = what["id"]
         shown = [*result.hide(), *pair.show(name)] if what["kind"] == "pair" else [*result.show(name), *pair.hide()]
-        view = cards(studio, at, name)
+        view = cards(studio, name)
         return (*shown, name, view, view)
 
     outputs = [*result.outputs, *pair.outputs, chosen, shelf, seen]

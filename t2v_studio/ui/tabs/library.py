@@ -160,9 +160,7 @@ def _about_box() -> dict[str, Any]:
     with gr.Row():
         measure = gr.Button("Measure search", size="sm", interactive=False, min_width=110, elem_id="measure")
         export = gr.Button("Export passages", size="sm", interactive=False, min_width=110, elem_id="export")
-        remove = gr.Button(
-            "Remove the book", size="sm", variant="stop", interactive=False, min_width=110, elem_id="remove"
-        )
+        remove = gr.Button("Remove the book", size="sm", interactive=False, min_width=110, elem_id="remove")
     files = gr.File(label="Exported files", visible=False, interactive=False, elem_id="exported")
     with gr.Row(visible=False) as sure:
         gr.HTML(

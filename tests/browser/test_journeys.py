@@ -1,0 +1,138 @@
+"""The ways that a person takes through the page, in a real Chromium over a real studio."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import add_book, choose_tab, film, small_video, visit
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+def _overflow(page: Any) -> int:
+    return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+
+
+def test_drop_a_book_search_it_and_see_the_page(page: Any, small_pdf: Path):
+    add_book(page, small_pdf, "Small book")
+    page.locator("#books [data-act=book]", has_text="Small book").first.click()
+    page.locator("#passages [data-act=passage]").first.click()
+    page.wait_for_selector("#passage-detail blockquote")
+    assert page.evaluate("document.querySelector('#passage-detail img.t2-page').naturalWidth") > 100
+
+    choose_tab(page, "Search")
+    page.fill("#search-query textarea, #search-query input", "what happens when the learning rate is too large")
+    page.click("#search-go")
+    hit = page.locator("#hits article").first
+    hit.wait_for(timeout=90_000)
+    assert "learning rate" in hit.inner_text() and "score" in hit.inner_text() and "p. " in hit.inner_text()
+    hit.get_by_role("button", name="Show page").click()
+    page.wait_for_function("document.querySelector('#passage-detail blockquote')?.textContent.includes('rate')")
+
+
+def test_a_file_that_is_no_book_is_refused_with_a_hint(page: Any):
+    choose_tab(page, "Library")
+    page.set_input_files(
+        "#drop input[type=file]", files=[{"name": "x.pdf", "mimeType": "application/pdf", "buffer": b"<html><b>"}]
+    )
+    page.get_by_text("is no PDF inside").wait_for()
+
+
+def test_plan_edit_generate_and_reload(page: Any, url: str):
+    small_video(page, "Gradient descent")
+    page.click("#plan-button")
+    page.wait_for_selector("#plan-table tbody tr")
+    cell = page.locator("#plan-table tbody tr").first.locator("td").nth(1)
+    cell.dblclick()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("My own title")
+    page.keyboard.press("Enter")
+    page.click("#generate-button")
+    seen = film(page, "#made-video")
+    assert seen["width"] > 0 and 1 < seen["duration"] < 30 and seen["tracks"] == 1
+    page.get_by_role("button", name="Settings and scenes").first.click()
+    page.get_by_role("button", name="A figure for the thesis").first.click()
+    assert "My own title" in page.locator("#made-result").inner_html()
+
+    page.reload()
+    page.wait_for_selector("#jobs-panel .t2-drawer-bar")
+    choose_tab(page, "Generate")
+    assert film(page, "#made-video")["width"] == seen["width"]
+    assert page.input_value("#topic textarea") == "Gradient descent"
+
+    choose_tab(page, "Gallery")
+    page.locator("#gallery .t2-card").first.click()
+    assert film(page, "#past-video")["width"] == seen["width"]
+    page.click("#past-again")
+    page.wait_for_function("document.querySelector('#fps input')?.value === '5'")
+
+
+def test_a_job_is_followed_over_a_reload_and_can_be_cancelled(page: Any, url: str):
+    small_video(page, "A* search", seconds=300)
+    page.fill("#fps input", "30")
+    page.click("#generate-button")
+    page.locator("#status .t2-live").wait_for()
+    page.reload()
+    page.wait_for_selector("#jobs-panel .t2-drawer-bar")
+    choose_tab(page, "Generate")
+    page.locator("#status .t2-live").wait_for()
+    page.locator("#status [data-act=cancel]").click()
+    page.get_by_text("Cancelled. Nothing was kept").wait_for(timeout=90_000)
+    page.click(".t2-drawer-bar")
+    page.locator(".t2-job", has_text="Cancelled").first.wait_for()
+
+
+def test_the_pair_stands_side_by_side_with_its_words_marked(page: Any, small_pdf: Path):
+    add_book(page, small_pdf, "Small book")
+    small_video(page, "Gradient descent")
+    page.click("#pair-button")
+    assert film(page, "#made-plain")["width"] == film(page, "#made-treated")["width"] > 0
+    assert page.locator("#made-difference mark").count() > 0
+    assert page.locator("#made-grounding tbody tr").count() > 0
+
+
+def test_words_of_a_person_never_run(page: Any):
+    page.evaluate("window.alert = () => { window.ran = true; }")
+    small_video(page, "<img src=x onerror=alert(1)>${alert(2)}{{alert(3)}} entropy")
+    page.click("#plan-button")
+    page.wait_for_selector("#plan-table tbody tr")
+    page.click(".t2-drawer-bar")
+    page.locator(".t2-job-title", has_text="onerror").first.wait_for()
+    assert page.evaluate("window.ran") is None
+
+
+def test_an_error_keeps_the_form(page: Any):
+    choose_tab(page, "Generate")
+    page.fill("#topic textarea", "")
+    page.get_by_role("button", name="Audience and objective").click()
+    page.fill("#audience textarea, #audience input", "first-year students")
+    page.click("#generate-button")
+    page.get_by_text("there is nothing to explain yet").wait_for()
+    assert page.input_value("#audience textarea, #audience input") == "first-year students"
+
+
+@pytest.mark.parametrize("size", [(400, 800), (1280, 720)])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_tab_scrolls_sideways(page: Any, url: str, size: tuple[int, int], theme: str):
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    visit(page, f"{url}?__theme={theme}")
+    assert page.evaluate("document.body.classList.contains('dark')") == (theme == "dark")
+    for name in ("Library", "Generate", "Gallery"):
+        choose_tab(page, name)
+        page.wait_for_timeout(300)
+        assert _overflow(page) <= 0, name
+    paper = page.evaluate("getComputedStyle(document.querySelector('.gradio-container')).backgroundColor")
+    light = sum(int(part) for part in paper.removeprefix("rgb(").removesuffix(")").split(",")[:3])
+    assert (light < 200) == (theme == "dark")
+
+
+def test_the_keyboard_reaches_topic_and_buttons_in_order(page: Any):
+    choose_tab(page, "Generate")
+    page.click("#topic textarea")
+    reached = []
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.id || document.activeElement.closest('[id]')?.id"))
+    assert reached.index("plan-button") < reached.index("generate-button") < reached.index("pair-button")
