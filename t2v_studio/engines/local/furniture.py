@@ -150,34 +150,35 @@ def _fits(lines: Sequence[str], width: float) -> bool:
 def _show_line(box: Box, palette: Palette, show: str, readout: str, arrive: float) -> list[Item]:
     items: list[Item] = []
     room = box.w
-    if readout:
-        text = shorten(readout, MIN_TEXT, box.w * 0.62)
-        taken = measure(text, MIN_TEXT)
-        room -= taken + 28
+    least = measure(shorten(show, MIN_TEXT, box.w, "bold"), MIN_TEXT, "bold") + 28 if show else 0.0
+    text = _readout_that_fits(readout, box.w - least)
+    if text:
+        room -= measure(text, MIN_TEXT) + 28
         items.append(
-            Text(
-                at=Point(box.right, box.centre.y),
-                text=text,
-                size=MIN_TEXT,
-                colour=palette.accent,
-                anchor="right",
-                name="read-out",
-            )
+            Text(at=Point(box.right, box.centre.y), text=text, size=MIN_TEXT, colour=palette.accent, anchor="right", name="read-out")
         )
     if show:
         fitted = fit(show, room, box.h, SHOW_SIZE, max_lines=1, weight="bold")
+        at = Point(box.x + mix(10, 0, arrive), box.centre.y)
         items.append(
-            Text(
-                at=Point(box.x + mix(10, 0, arrive), box.centre.y),
-                text=fitted.lines[0],
-                size=fitted.size,
-                colour=palette.ink,
-                weight="bold",
-                alpha=mix(0.45, 1.0, arrive),
-                name="show",
-            )
+            Text(at=at, text=fitted.lines[0], size=fitted.size, colour=palette.ink, weight="bold",
+                 alpha=mix(0.45, 1.0, arrive), name="show")
         )
     return items
+
+
+def _readout_that_fits(readout: str, room: float) -> str:
+    """The read-out, or what follows its colon, or its first clause, or nothing: never half a number."""
+    after = readout.split(": ", 1)[-1]
+    for text in (readout, after, after.split(", ")[0], after.split(" = ")[-1]):
+        if text and measure(_zeros(text), MIN_TEXT) + 4 <= room:
+            return text
+    return ""
+
+
+def _zeros(text: str) -> str:
+    """The text with all digits alike, so that a changing number does not change what fits."""
+    return "".join("0" if c.isdigit() else c for c in text)
 
 
 def legend(regions: Regions, palette: Palette, entries: Sequence[LegendEntry]) -> list[Item]:

@@ -137,7 +137,7 @@ def _place_formula(formula: str, caption: Box, floor: float, wide: bool) -> tupl
             beside = Box(caption.right - share + 8, caption.y, share, caption.h)
             return beside, Box(caption.x, caption.y, caption.w - share - 16, caption.h), floor
     scale = min(1.0, (caption.w - 40) / natural_width)
-    tallest = 76.0 if caption.y < 700 else 110.0
+    tallest = 92.0 if caption.y < 700 else 110.0
     height = min(max(natural_height * scale + 14, MIN_TEXT + 20), tallest)
     strip = Box(caption.x - 8, floor - height, caption.w + 16, height)
     return strip, caption, strip.y - GAP
