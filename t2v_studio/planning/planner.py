@@ -15,7 +15,7 @@ from t2v_studio.planning.grounding import report
 from t2v_studio.planning.lesson import LessonRequest, bare_plan, fill
 from t2v_studio.planning.plan import Retrieval, Scene, ScenePlan, Source, Step
 from t2v_studio.planning.prompts import write_prompts
-from t2v_studio.planning.selection import Candidate, Used, Wanted, best_sentences, candidates, choose
+from t2v_studio.planning.selection import Candidate, Need, Wanted, best_sentences, candidates, choose
 from t2v_studio.planning.sentences import content_stems, label
 from t2v_studio.planning.templates import Template, TemplateStep, load_templates
 from t2v_studio.planning.topic import phrases
@@ -110,21 +110,25 @@ def _semantic(
     top_k = lesson.rag_top_k or settings.rag_top_k
     wide = top_k * len(bare.scenes) if lesson.rag_query else 2 * top_k
     ask = _memo(search, wide + 2)
-    used, sources = Used(), _Sources()
-    taken: set[str] = set()
-    scenes: list[Scene] = []
-    evidence: dict[str, list[Evidence]] = {}
-    outcomes: dict[str, Outcome] = {}
+    name = phrases(lesson.topic).label
+    results, found, needs = [], [], []
     for scene, model in zip(bare.scenes, template.scenes, strict=True):
         result = ask(scene.query)
         hits = _merged(result.hits, [] if lesson.rag_query else ask(template.query).hits)
-        wanted = Wanted.of(phrases(lesson.topic).label, lesson.rag_query or model.query)
-        pool = candidates(hits)
-        chosen = choose(model.steps, pool, wanted, used, top_k=top_k, budget=settings.rag_max_context_words)
-        outcomes[scene.id] = _outcome(result, chosen)
-        if any(chosen):
-            evidence[scene.id] = _used_hits(hits, chosen)
-        steps = [_said(step, found, wanted, taken, sources) for step, found in zip(model.steps, chosen, strict=True)]
+        pool, own = candidates(hits), len(candidates(result.hits))
+        results.append(result)
+        found.append(hits)
+        needs.append(Need(model.steps, pool, own, Wanted.of(name, lesson.rag_query or model.query)))
+    chosen = choose(needs, top_k=top_k, budget=settings.rag_max_context_words)
+    sources, taken = _Sources(), set[str]()
+    scenes: list[Scene] = []
+    evidence: dict[str, list[Evidence]] = {}
+    outcomes: dict[str, Outcome] = {}
+    for scene, need, result, hits, picked in zip(bare.scenes, needs, results, found, chosen, strict=True):
+        outcomes[scene.id] = _outcome(result, picked)
+        if any(picked):
+            evidence[scene.id] = _used_hits(hits, picked)
+        steps = [_said(step, one, need.wanted, taken, sources) for step, one in zip(need.steps, picked, strict=True)]
         scenes.append(scene.model_copy(update={"steps": steps}))
     plan = _with_retrieval(lesson, bare, scenes, sources, outcomes, evidence)
     return plan, evidence, _notices(plan, outcomes, {scene.id: len(scene.steps) for scene in scenes}), []

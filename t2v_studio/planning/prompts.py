@@ -39,7 +39,7 @@ def scene_prompt(
     position = [one.id for one in plan.scenes].index(scene.id) + 1
     parts = [
         _sentence(f"Educational explainer, scene {position} of {len(plan.scenes)}, {lower_first(scene.title)}"),
-        _sentence(f"Shows {picture}"),
+        _sentence(f"Picture: {picture}"),
         _sentence(f"Style: {plan.style}") if plan.style else "",
         _sentence(_STABLE),
         _sentence(f"Goal: {lower_first(plan.objective)}") if plan.objective else "",

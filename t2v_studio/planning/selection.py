@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from t2v_studio.library.passages import Evidence
 from t2v_studio.planning.sentences import content_stems, garbled, sentences_of, stem, trim
@@ -15,6 +16,8 @@ MIN_FITNESS = 0.42
 """Lowest fitness at which a sentence is said. Chosen by reading plans over three books: below it sentences drift
 off the topic."""
 
+FILLER = 0.08
+"""What a sentence loses in a scene that did not ask for its passage itself."""
 
 _UNNAMED = re.compile(
     r"The (?:algorithm|method|model|approach|technique|procedure|function|solution|problem|system|result|parameters?|values?|"
@@ -37,17 +40,16 @@ class Candidate:
     closeness: float
     """Cosine similarity of the passage, raised where the library itself picked the sentence."""
 
-    @property
+    @cached_property
     def stems(self) -> frozenset[str]:
         return frozenset(content_stems(self.text))
 
 
 @dataclass
 class Used:
-    """What earlier scenes have said, so that no scene says it again."""
+    """What has been said, so that nothing is said again."""
 
     stems: list[frozenset[str]] = field(default_factory=list)
-    passages: dict[str, int] = field(default_factory=dict)
 
     def repeats(self, candidate: Candidate) -> bool:
         """Whether the same sentence, or nearly the same words, were said before."""
@@ -55,8 +57,6 @@ class Used:
 
     def add(self, candidate: Candidate) -> None:
         self.stems.append(candidate.stems)
-        key = candidate.evidence.passage.id
-        self.passages[key] = self.passages.get(key, 0) + 1
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,16 @@ class Wanted:
     def of(cls, topic: str, query: str) -> Wanted:
         topic_stems = frozenset(content_stems(topic))
         return cls(topic_stems | _acronyms(topic), frozenset(content_stems(query)) - frozenset(map(stem, ASKING)))
+
+
+@dataclass(frozen=True)
+class Need:
+    """A scene that wants sentences: its steps, and a pool whose first `own` answer its own query."""
+
+    steps: list[TemplateStep]
+    pool: list[Candidate]
+    own: int
+    wanted: Wanted
 
 
 def candidates(hits: Iterable[Evidence]) -> list[Candidate]:
@@ -96,35 +106,34 @@ def candidates(hits: Iterable[Evidence]) -> list[Candidate]:
     return list(found.values())
 
 
-def choose(
-    steps: list[TemplateStep], pool: list[Candidate], wanted: Wanted, used: Used, *, top_k: int, budget: int
-) -> list[Candidate | None]:
-    """One sentence for each step, or None where nothing fits.
+def choose(needs: list[Need], *, top_k: int, budget: int) -> list[list[Candidate | None]]:
+    """For each scene one sentence a step, or None where nothing fits.
 
-    The best pair of step and sentence is taken first. At most `top_k` passages and `budget` words are
-    used. Sentences of one passage keep the book's order.
+    Scenes take turns, so that a scarce book speaks in as many scenes as it can. In each turn the best of all
+    pairs of step and sentence is taken first: a sentence goes where it serves best, and once. A scene uses at most `top_k` passages and `budget` words; its sentences
+    from one passage keep the book's order.
     """
     pairs = [
-        (round(fitness(candidate, step, wanted) - 0.04 * used.passages.get(candidate.evidence.passage.id, 0), 6), n, m)
-        for n, step in enumerate(steps)
-        for m, candidate in enumerate(pool)
+        (round(fitness(candidate, step, need.wanted) - (m >= need.own) * FILLER, 6), scene, n, m)
+        for scene, need in enumerate(needs)
+        for n, step in enumerate(need.steps)
+        for m, candidate in enumerate(need.pool)
     ]
-    pairs.sort(key=lambda pair: (-pair[0], pair[1], pair[2]))
-    chosen: list[Candidate | None] = [None] * len(steps)
-    passages: set[str] = set()
-    words = 0
-    for score, n, m in pairs:
-        candidate = pool[m]
-        key, length = candidate.evidence.passage.id, len(candidate.text.split())
-        if score < MIN_FITNESS or chosen[n] is not None or used.repeats(candidate):
-            continue
-        if words + length > budget or (key not in passages and len(passages) >= top_k):
-            continue
-        chosen[n] = candidate
-        passages.add(key)
-        words += length
-        used.add(candidate)
-    return _in_book_order(chosen)
+    pairs.sort(key=lambda pair: (-pair[0], *pair[1:]))
+    chosen: list[list[Candidate | None]] = [[None] * len(need.steps) for need in needs]
+    used = Used()
+    for limit in range(1, max(len(need.steps) for need in needs) + 1):
+        for score, scene, n, m in pairs:
+            candidate = needs[scene].pool[m]
+            held = [one for one in chosen[scene] if one is not None]
+            if score < MIN_FITNESS or chosen[scene][n] is not None or len(held) >= limit or used.repeats(candidate):
+                continue
+            passages = {one.evidence.passage.id for one in held} | {candidate.evidence.passage.id}
+            words = sum(len(one.text.split()) for one in [*held, candidate])
+            if len(passages) <= top_k and words <= budget:
+                chosen[scene][n] = candidate
+                used.add(candidate)
+    return [_in_book_order(one) for one in chosen]
 
 
 def best_sentences(pool: list[Candidate], wanted: Wanted, *, count: int, top_k: int, budget: int) -> list[Candidate]:

@@ -63,7 +63,7 @@ def test_a_very_long_objective_is_dropped_whole(settings: Settings) -> None:
     lesson = LessonRequest(topic="gradient descent", objective="understand " + "one more thing and " * 30)
     prompt = plan_topic(lesson, settings, None).plan.scenes[0].prompt
     assert "one more thing" not in prompt
-    assert "Shows a smooth bowl-shaped curve" in prompt
+    assert "Picture: a smooth bowl-shaped curve" in prompt
 
 
 def test_few_shot_adds_the_worked_example(settings: Settings) -> None:
