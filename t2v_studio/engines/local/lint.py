@@ -18,6 +18,9 @@ FORMULA_MIN = 16.0
 VISIBLE = 0.95
 """Items below this opacity are on their way in or out; contrast and overlap are asked of those that stand."""
 
+STAGE_SLACK = 8.0
+"""Strokes and halos may reach this far into the margin between the stage and its sheet."""
+
 OVERLAP_SLACK = 6.0
 """Shared area in square units below which two texts only touch."""
 
@@ -52,7 +55,7 @@ def lint(items: Sequence[Item], frame: Box, palette: Palette) -> list[Finding]:
     return found
 
 
-def lint_stage(items: Sequence[Item], stage: Box, slack: float = 1.0) -> list[Finding]:
+def lint_stage(items: Sequence[Item], stage: Box, slack: float = STAGE_SLACK) -> list[Finding]:
     """Items of a kind that leave the stage."""
     return [
         Finding("off_stage", _what(item), _excess(stage, _ink(item)))

@@ -247,7 +247,9 @@ class Raster:
     """Paints successive lists of one scene into RGBA arrays, only where they changed.
 
     `frame` returns an array of shape (height, width, 4), uint8; the very same object as before
-    where the list is the same. Arrays that were handed out are never written again.
+    where the list is the same. Arrays that were handed out are never written again. Skia smooths an
+    edge that a region cuts slightly otherwise than a whole one: single edge pixels may differ from a
+    picture that was painted at once, the same way on every run.
     """
 
     def __init__(self, width: int, height: int, paper: str) -> None:
