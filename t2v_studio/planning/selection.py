@@ -172,10 +172,11 @@ def fitness(candidate: Candidate, step: TemplateStep | None, wanted: Wanted) -> 
     score += 0.2 * min(1.0, on_query / 3)
     if step is not None:
         score += min(0.2, 0.05 * len(stems & frozenset(content_stems(f"{step.say} {step.show}"))))
-        score += min(0.16, 0.08 * sum(_holds(candidate.text, cue) for cue in step.cues))
+        score += min(0.24, sum((0.16 if " " in cue else 0.08) * _holds(candidate.text, cue) for cue in step.cues))
     score -= 0.06 * bool(re.match(r"We\b|One\b|There\b", candidate.text))
+    score -= 0.2 * bool(re.search(r"\b(?:Exercises?|Problems?|Projects?)\b", candidate.evidence.passage.section))
     score -= 0.12 * bool(_UNNAMED.match(candidate.text))
-    score -= 0.12 * bool(re.search(r"\b[B-HJ-Zα-ω]\b|\b[b-z]\b", candidate.text))
+    score -= 0.12 * bool(re.search(r"\b[B-HJ-Zα-ω]\b(?!-)|\b[b-z]\b(?!-)", candidate.text))
     return score - 0.01 * max(0, len(candidate.text.split()) - 20)
 
 

@@ -50,7 +50,7 @@ _DANGLING = re.compile(
     r"^(?:(?:This|These)(?! \w+ of\b)|Those|That|It(?! is (?:\w+ly )?(?:important|possible|impossible|easy|hard|difficult|common|useful|necessary|convenient|tempting|natural|essential|helpful|sufficient|customary|best|better|wise|crucial|desirable) (?:to|that)\b)|Its|It's|They|Them|Their|He|She|His|Her|Such|Here|Which|Both|Another|Others?|Either|Neither|Same|Above|Below|"
     r"So|But|And|Or|Nor|Then|Thereby|Thereafter|Otherwise|Doing|Because of (?:this|that)|For this|For these|For that|In this|In these|In that|In such|"
     r"With this|With these|By this|At this|To this|From this|On this|Under this|After this|Before this|As such|As above|Like this|Again|Likewise|Similarly|"
-    r"The (?:latter|former|same|above|following|previous|next|last|first|second|third|fourth|other|two|three|resulting|corresponding|idea here|reason|result|answer|"
+    r"The (?:lower|upper|left|right|name|plot|plots|latter|former|same|above|following|previous|next|last|first|second|third|fourth|other|two|three|resulting|corresponding|idea here|reason|result|answer|"
     r"remaining|present|current|proof|figure|table|book|chapter|section|expression|notation|term|equation|program|code|file|function call)\b|One such|An alternative|One (?:popular |possible |common |simple |natural |other )?(?:approach|way|solution|option|method|reason|problem|issue)(?! (?:of|with|to|for)\b)|"
     r"[A-Z][a-z]+ed that|All (?:this|these)|"
     r"Each of (?:these|them)|Some of (?:these|them)|Most of (?:these|them)|None of (?:these|them)|Let|Suppose|Consider|Recall|Define|Denote|Show|Prove|Solve|Find|Write|"
@@ -60,7 +60,7 @@ _LEANS = re.compile(
     r"\b(?:this|these|those|our|the (?:above|following|next|previous|preceding|present|latter|former|reader|author|book))\s+(?:section|chapter|book|text|example|figure|table|equation|"
     r"exercise|appendix|expression|formula|problem|case|code|program|file|situation|reason|way|model|scheme|method|approach|algorithm|result|quantity|two|is|are)\b"
     r"|\b(?:as follows|the following|shown (?:above|below|here|earlier)|(?:see|given|listed|described|defined|mentioned|stated|discussed|presented|derived|introduced) (?:above|below|earlier|before|later|previously|in)"
-    r"|above (?:equation|formula|expression|example|figure|discussion|algorithm)|above[,.]|below[,.]|earlier[,.]|later (?:chapters?|sections?|on)|so far|"
+    r"|above (?:equation|formula|expression|example|figure|discussion|algorithm)|above[,.]|below[,.]|earlier[,.]|later (?:chapters?|sections?|on)|so far|like the present one|"
     r"we (?:include|focus|study|cover|return|refer|will|shall|have seen|saw|now|discuss|describe|present|introduce|showed|refer|illustrate|omit|just|already)|let us|let's|I|my|mine|your?|yours|ourselves|TODO|homework|instructor|"
     r"in what follows|recall that|this (?:is|means|gives|was|can|may|will|implies|leads|shows|allows|makes)|to do this|the same (?:way|manner|as before))\b"
     r"|\bsuch (?!as\b|that\b)|^(?:\S+\s+){1,7}(?:this|these|those)\b"
@@ -78,7 +78,7 @@ _CODE = re.compile(
     r"\w\(\)|[;{}]\s*$|::|==|->|=>|>>>|`|\bdef\b|\bimport\b|\breturn\s+\w+\(|\w_\w|\.(?:py|pdf|txt|com|org|html|c|h)\b|https?:|www\.|@\w|\b[a-z]+[A-Z][a-z]+\b|\w\[\w"
 )
 _MATHS = re.compile(
-    r"[=<>≜∑∫∂√∏{}\\|^_~≤≥≈≠∈∉⊂∪∩∀∃→←↔⇒⇔∇∞±×÷∗·+∆∝⟨⟩⊤¬∧∨†‡§¶•■□◦]|[\ue000-\uf8ff]|[\u0300-\u036f]|[\x00-\x08\x0b-\x1f\x7f\ufffd]|[\u2100-\u214f]|[−*/](?=\s|\d)|\w−\w|[å](?=\s)"
+    r"[=<>≜∑∫∂√∏{}\\|^_~≤≥≈≠∈∉⊂∪∩∀∃→←↔⇒⇔∇∞±×÷∗·+∆∝⟨⟩⊤¬∧∨†‡§¶•■□◦]|[\ue000-\uf8ff]|[\u0300-\u036f]|[\x00-\x08\x0b-\x1f\x7f\ufffd]|[\u2100-\u214f\u2070-\u209c]|[−*/](?=\s|\d)|\w−\w|[å](?=\s)"
 )
 _BROKEN = re.compile(r"[\ue000-\uf8ff\ufffd\x00-\x08\x0b-\x1f≜]|[åÕ](?=\s)|\s[\u0300-\u036f]")
 _BIG_O = re.compile(r"\b[OΘΩ]\([^()]{1,24}(?:\([^()]*\))?[^()]{0,6}\)")

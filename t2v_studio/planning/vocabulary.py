@@ -46,7 +46,7 @@ VERBS = _words(
     introduce introduced exploit exploits suffer suffers fit fits fitted deal deals stored looking look
     recommend greatly simplify simplifies encode encodes refer refers referred think thinks treat treats treated
     sum sums add adds added subtract subtracts multiply multiplies divide divides expand expands explore
-    explores enforce enforces spans result results resulting accept accepts exhibits lacks lose loses doing make include write seek seeks aim aims build builds built combine combines combined approximate approximates
+    explores rely relies relied enforce enforces spans result results resulting accept accepts exhibits lacks lose loses doing make include write seek seeks aim aims build builds built combine combines combined approximate approximates
     approximated
     """
 )
