@@ -227,6 +227,12 @@ class Studio:
 
         return read_record(self.video_folder(video_id) / "record.json")
 
+    def record_at(self, path: Path) -> VideoRecord:
+        """The record in a record.json, or in the comment tag of a video of the studio."""
+        from t2v_studio.production.records import read_any
+
+        return read_any(Path(path).expanduser())
+
     def video_folder(self, video_id: str) -> Path:
         """Raises NotFoundError."""
         folder = self.workspace.video(video_id)

@@ -214,7 +214,8 @@ def _journey(studio: Studio, notes: Path) -> None:
         assert job.state == "succeeded"
     studio.wait(studio.submit_removal(book_id).id)
     assert studio.books() == []
-    assert b"overshoots the minimum" not in studio.workspace.database.read_bytes()
+    for path in studio.workspace.data.rglob("*"):
+        assert not path.is_file() or b"overshoots the minimum" not in path.read_bytes(), path
 
 
 def test_the_journey_inline(studio: Studio, notes: Path) -> None:
@@ -251,6 +252,9 @@ def test_a_video_can_be_made_again_from_its_record(studio: Studio) -> None:
     second = studio.video(studio.wait(studio.submit_again(first).id).result["id"])
     assert second.id != first.id
     assert second.frames_sha256 == first.frames_sha256
+    folder = studio.video_folder(first.id)
+    assert studio.record_at(folder / "record.json") == first
+    assert studio.record_at(folder / "video.mp4").plan == first.plan
 
 
 def test_a_library_that_another_process_holds_is_named(studio: Studio, notes: Path) -> None:
