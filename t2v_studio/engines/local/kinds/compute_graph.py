@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, cast
 
 from t2v_studio.engines.local.display import MIN_TEXT, Box, Circle, Item, Point, Polyline, Rect, Text
 from t2v_studio.engines.local.easing import blend, smooth, span
 from t2v_studio.engines.local.kinds.base import LegendEntry, Moment, Stage
-from t2v_studio.engines.local.kinds.edges import between_rims, pulse, tag
+from t2v_studio.engines.local.kinds.edges import along, between_rims, free_place, label_box, pulse, tag
 from t2v_studio.engines.local.kinds.numbers import number
 from t2v_studio.engines.local.kinds.timing import position
 from t2v_studio.engines.local.simulations.tape import OPERATIONS, Tape, TapeNode, record
@@ -17,11 +17,14 @@ from t2v_studio.engines.local.theme import Palette
 from t2v_studio.planning.plan import Scene
 from t2v_studio.planning.visuals import ComputeGraph
 
+LABEL = 26.0
+
 
 @dataclass(frozen=True, eq=False)
 class Layout:
     """centres: one a node; radius; down: the graph flows downwards; edges: (source, target, place in inputs).
 
+    labels: where the local derivative of an edge (source, target) stands.
     card: width and height of the nodes where circles with labels around them have no room, else None.
     """
 
@@ -31,6 +34,7 @@ class Layout:
     edges: tuple[tuple[int, int, int], ...]
     long_labels: bool
     card: tuple[float, float] | None
+    labels: dict[tuple[int, int], Point]
 
 
 class ComputeGraphKind:
@@ -143,14 +147,15 @@ def _layout(trace: Tape, stage: Stage) -> Layout:
         main = head + (length - 2 * head) * column / depth
         rows = _rows(trace, members, column, depth)
         for member, row in zip(members, rows, strict=True):
-            across = breadth / 2 + row * min(breadth / 2 - margin, 150.0)
+            across = breadth / 2 - (50 if down else 0) + row * min(breadth / 2 - margin, 150.0)
             centres[member] = Point(box.x + across, box.y + main) if down else Point(box.x + main, box.y + across)
     edges = tuple(
         (source, target, i) for target, node in enumerate(trace.nodes) for i, source in enumerate(node.inputs)
     )
     gap = (length - 2 * head) / depth - 2 * radius
     long_labels = (not down and gap > stage.measure("∂L/∂p = −0.00", MIN_TEXT, "regular") + 8) or (down and box.w > 500)
-    return Layout(tuple(centres[i] for i in range(len(trace.nodes))), radius, down, edges, bool(long_labels), card)
+    plan = Layout(tuple(centres[i] for i in range(len(trace.nodes))), radius, down, edges, bool(long_labels), card, {})
+    return replace(plan, labels=_label_places(trace, plan, stage))
 
 
 def _rows(trace: Tape, members: list[int], column: int, depth: int) -> list[float]:
@@ -207,15 +212,39 @@ def _ends(plan: Layout, source: int, target: int) -> tuple[Point, Point]:
     return between_rims(a, b, plan.radius + 3, plan.radius + 7)
 
 
+def _local_text(trace: Tape, plan: Layout, source: int, target: int, place: int) -> str:
+    user = trace.nodes[target]
+    local = user.local[place]
+    value = number(local, 0 if local == round(local) else 2)
+    return f"∂{user.name}/∂{trace.nodes[source].name} = {value}" if plan.long_labels else f"×{value}"
+
+
+def _label_places(trace: Tape, plan: Layout, stage: Stage) -> dict[tuple[int, int], Point]:
+    """On each edge the place nearest to its middle that leaves the labels of the nodes free."""
+    taken = []
+    for node, centre in zip(trace.nodes, plan.centres, strict=True):
+        taken.append(Box(centre.x - plan.radius, centre.y - plan.radius, 2 * plan.radius, 2 * plan.radius).inset(-6))
+        for side, text in ((-1, _value_text(node)), (1, _gradient_text(node))):
+            at, anchor = _beside(plan, centre, side)
+            width = stage.measure(text, LABEL, "bold")
+            taken.append(label_box(width, Point(at.x + (width / 2 if anchor == "left" else 0), at.y), LABEL - 4))
+    places = {}
+    for source, target, place in plan.edges:
+        a, b = plan.centres[source], plan.centres[target]
+        width = stage.measure(_local_text(trace, plan, source, target, place), MIN_TEXT, "regular")
+        options = [along(a, b, t) for t in (0.5, 0.47, 0.53, 0.44, 0.56, 0.41, 0.59, 0.38, 0.62)]
+        options += [Point(p.x + dx, p.y) for p in options for dx in (-16, 16, -32, 32)]
+        chosen = free_place(options, width, MIN_TEXT - 4, taken, stage.box) or options[0]
+        places[source, target] = chosen
+        taken.append(label_box(width, chosen, MIN_TEXT - 4))
+    return places
+
+
 def _local_label(
     trace: Tape, plan: Layout, source: int, target: int, place: int, shown: float, stage: Stage
 ) -> list[Item]:
-    user = trace.nodes[target]
-    value = number(user.local[place])
-    text = f"∂{user.name}/∂{trace.nodes[source].name} = {value}" if plan.long_labels else f"×{value}"
-    a, b = plan.centres[source], plan.centres[target]
-    t = 0.44 if a.y != b.y and not plan.down else 0.5
-    middle = Point(a.x + (b.x - a.x) * t, a.y + (b.y - a.y) * t)
+    text = _local_text(trace, plan, source, target, place)
+    middle = plan.labels[source, target]
     width = stage.measure(text, MIN_TEXT, "regular")
     return tag(
         text,
@@ -227,6 +256,14 @@ def _local_label(
         alpha=shown,
         name="local derivative",
     )
+
+
+def _value_text(node: TapeNode) -> str:
+    return f"{node.name} = {number(node.value, 1 if not node.inputs or abs(node.value) >= 10 else 2)}"
+
+
+def _gradient_text(node: TapeNode) -> str:
+    return f"grad {number(node.adjoint)}"
 
 
 def _node(trace: Tape, plan: Layout, index: int, forward: float, backward: float, stage: Stage) -> list[Item]:
@@ -248,13 +285,11 @@ def _node(trace: Tape, plan: Layout, index: int, forward: float, backward: float
         items.append(
             Circle(centre=centre, radius=plan.radius + 5, stroke=palette.negative, width=2.5, layer=2, alpha=adjoint)
         )
-    size = 26.0
-    shown = number(node.value) if not leaf and abs(node.value) < 10 else number(node.value, 1)
-    upper, lower = f"{node.name} = {shown}", f"grad {number(node.adjoint)}"
-    for text, alpha, side, colour in ((upper, value, -1, palette.accent), (lower, adjoint, 1, palette.negative)):
+    sides = ((-1, _value_text(node), value, palette.accent), (1, _gradient_text(node), adjoint, palette.negative))
+    for side, text, alpha, colour in sides:
         if alpha > 0:
             at, anchor = _beside(plan, centre, side)
-            items.append(Text(at=at, text=text, size=size, colour=colour, weight="bold", anchor=anchor,  # type: ignore[arg-type]
+            items.append(Text(at=at, text=text, size=LABEL, colour=colour, weight="bold", anchor=anchor,  # type: ignore[arg-type]
                               layer=5, alpha=alpha, name="value" if side < 0 else "gradient"))  # fmt: skip
     return items
 

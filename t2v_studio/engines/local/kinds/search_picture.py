@@ -43,7 +43,7 @@ class Plan:
 
     centres: tuple[Point, ...]
     radius: float
-    notes: tuple[Point, ...]
+    notes: tuple[Point | None, ...]
     short: bool
     edge_labels: dict[tuple[int, int], Point]
     panel: Box
@@ -117,8 +117,11 @@ def _edge_labels(
 def _note_places(
     search: Search, centres: tuple[Point, ...], radius: float, field: Box,
     edge_labels: dict[tuple[int, int], Point], stage: Stage, sample: str,
-) -> tuple[tuple[Point, ...], bool]:  # fmt: skip
-    """Beside each node the place that is clear of nodes, labels and, as far as can be, of edges; and whether one is not."""
+) -> tuple[tuple[Point | None, ...], bool]:  # fmt: skip
+    """Beside each node the place that is clear of nodes, labels and, as far as can be, of edges; and whether one is not.
+
+    A node without a clear place gets None: its costs stand in the panel alone.
+    """
     graph = search.graph
     width = stage.measure(sample, MIN_TEXT, "bold")
     rim = radius + 8
@@ -129,15 +132,17 @@ def _note_places(
         for e, p in edge_labels.items()
     ]
     segments = [(centres[i], centres[j]) for i, j in graph.edges]
-    places = []
+    places: list[Point | None] = []
     for centre in centres:
         reach, aside = radius + 23, radius + width / 2 + 14
         offsets = [(0, 1), (0, -1), (1, 0), (-1, 0), (0.75, 0.8), (-0.75, 0.8), (0.75, -0.8), (-0.75, -0.8)]
         options = [Point(centre.x + dx * aside, centre.y + dy * reach) for dx, dy in offsets]
         best = min(options, key=lambda p: _crowding(p, width, taken, segments, field))
-        places.append(best)
-        crowded = crowded or _crowding(best, width, taken, segments, field)[0] > 0
-        taken.append(label_box(width, best, MIN_TEXT - 2))
+        clear = _crowding(best, width, taken, segments, field)[0] <= 0
+        crowded = crowded or not clear
+        places.append(best if clear else None)
+        if clear:
+            taken.append(label_box(width, best, MIN_TEXT - 2))
     return tuple(places), crowded
 
 
@@ -284,9 +289,12 @@ def _notes(
         notes = {node: f"{i + 1}." for i, node in enumerate((*turn.closed, turn.current.node))}
     items: list[Item] = []
     for node, text in notes.items():
+        place = plan.notes[node]
+        if place is None:
+            continue
         width = stage.measure(text, MIN_TEXT, "bold")
         colour = palette.accent if node != turn.current.node or at.turns <= 0 else palette.ink
-        items += tag(text, plan.notes[node], width, palette, MIN_TEXT, colour=colour, weight="bold", alpha=shown, layer=4,
+        items += tag(text, place, width, palette, MIN_TEXT, colour=colour, weight="bold", alpha=shown, layer=4,
                      name="note")  # fmt: skip
     return items
 
