@@ -40,7 +40,7 @@ _BIBLIOGRAPHY = re.compile(
     r"(further )?references|bibliography|literature( cited)?|works cited|literatur(verzeichnis)?", re.I
 )
 _CONTENTS_LINE = re.compile(r"^\S.{0,110}?[\s.]+(\d{1,4}|[ivxlc]{1,6})$")
-_INDEX_LINE = re.compile(r"[^\d,]{2,70},\s*[\divxlc]+(\s*[-–,]\s*\d+)*,?$|^\d+(,\s*\d+)*$")
+_INDEX_LINE = re.compile(r"[^\d,]{2,70},\s*[\divxlc]+(\s*[-–,]\s*\d+)*,?$")
 _ENTRY = re.compile(r"^\[[\w+.]{1,12}\]|^\d{1,3}\.\s+[A-Z][\w'-]+,\s+[A-Z]\.")
 _CAPTION = re.compile(
     r"^(?:Fig(?:ure|\.)|Table|Tab\.|Listing|Algorithm|Abb(?:ildung|\.)|Tabelle)\s*([A-Z]?\d+(?:\.\d+)*|\ufffd[.\ufffd]*)([.:]?)\s*(\S*)"

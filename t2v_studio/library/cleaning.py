@@ -13,8 +13,11 @@ UNREADABLE = "\ufffd"
 WORD = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)*")
 LETTERS = re.compile(r"[^\W\d_]{2,}")
 _INVISIBLE = dict.fromkeys([0xAD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF, 0x200E, 0x200F], None)
+_ODD = re.compile(r"[^ -~]")
 _HYPHENATED = re.compile(r"([^\W\d_]{2,})[-\u2010]$")
 _FOOTNOTE_MARK = re.compile(r"(?<=[.,:;!?”\"])\ufffd(?=\s|$)")
+_CHAPTER_WORD = re.compile(r"^(?:chapter|section|appendix|part|kapitel)\b")
+_TITLE_NUMBER = re.compile(r"^(?:[a-z]?\d+(?:\.\d+)*[.:)]?|[a-z](?:\.\d+)+\.?|[a-z][.:)]|[ivxlc]{1,6}[.:)])\s+(?=\S)")
 ZONE_LINES = 2
 SHORT_BOOK_PAGES = 60
 BAND_PT = 4.0
@@ -24,21 +27,21 @@ Vocabulary = Counter[str]
 
 def fold(text: str) -> str:
     """Ligatures and width forms to plain letters; exponents and mathematical letters stay; junk becomes U+FFFD."""
-    out = []
-    for char in text.translate(_INVISIBLE):
-        code, category = ord(char), unicodedata.category(char)
-        if char in "\t\n\r\f\xa0" or category == "Zs":
-            out.append(" ")
-        elif category in ("Cc", "Co", "Cn", "Cs") or char in "\ufffe\uffff":
-            out.append(UNREADABLE)
-        elif code < 0x300 and not (0xB2 <= code <= 0xBE):
-            out.append(char)
-        elif unicodedata.decomposition(char).startswith(("<super>", "<sub>", "<fraction>", "<font>")) or code == 0x2026:
-            out.append(char)
-        else:
-            out.append(char if category == "Mn" else unicodedata.normalize("NFKC", char))
-    folded = unicodedata.normalize("NFC", "".join(out))
-    return re.sub(r" {2,}", " ", _FOOTNOTE_MARK.sub("", folded)).strip()
+    if not (text.isascii() and text.isprintable()):
+        text = _ODD.sub(lambda match: _folded(match[0]), text.translate(_INVISIBLE))
+        text = _FOOTNOTE_MARK.sub("", unicodedata.normalize("NFC", text))
+    return " ".join(text.split())
+
+
+def _folded(char: str) -> str:
+    category = unicodedata.category(char)
+    if char in "\t\n\r\f" or category == "Zs":
+        return " "
+    if category in ("Cc", "Co", "Cn", "Cs"):
+        return UNREADABLE
+    if unicodedata.decomposition(char).startswith(("<super>", "<sub>", "<fraction>", "<font>")) or char in "\u2026\xb4\xa8":
+        return char
+    return char if category == "Mn" else unicodedata.normalize("NFKC", char)
 
 
 def vocabulary(texts: Iterable[str]) -> Vocabulary:
@@ -83,12 +86,13 @@ def key(text: str) -> str:
 
 def title_key(text: str) -> str:
     """A heading without its number, spaces and punctuation, for comparison with the outline."""
-    plain = fold(text).lower()
-    plain = re.sub(r"^(chapter|section|appendix|part|kapitel)\b", "", plain).strip()
-    plain = re.sub(r"^([a-z]\.?)?[\divxlc]*(\.\d+)*[.:)]?\s+(?=\S)", "", plain, count=1) if re.match(
-        r"^([a-z]\.?\d|\d|[a-z]\.\s|[ivxlc]+\.?\s)", plain
-    ) else plain
-    return "".join(re.findall(r"[^\W_]", plain))
+    plain = _CHAPTER_WORD.sub("", fold(text).lower()).strip()
+    return flat(_TITLE_NUMBER.sub("", plain, count=1))
+
+
+def flat(text: str) -> str:
+    """Letters and digits alone, lower case."""
+    return "".join(re.findall(r"[^\W_]", fold(text).lower()))
 
 
 def running_lines(pages: list[Page], outline: list[OutlineEntry]) -> dict[tuple[int, int], str]:

@@ -159,7 +159,8 @@ def verdict(sentence: str) -> str:
     tokens = plain.split()
     words = _WORD.findall(plain)
     solid = sum(not char.isspace() for char in plain)
-    if not words or sum(map(len, words)) < 0.5 * solid:
+    share = sum(map(len, words)) / max(1, solid)
+    if share < 0.3 or (share < 0.5 and (not is_whole(sentence) or len(words) < 2)):
         return "symbols"
     if any(len(token) > 45 and "://" not in token for token in tokens) or _noisy(tokens):
         return "noise"
@@ -168,7 +169,7 @@ def verdict(sentence: str) -> str:
     if GAP in sentence and len(words) < FEWEST_WORDS:
         return "fragment"
     singles = sum(1 for token in tokens if len(token.strip(".,;:()")) <= 1)
-    return "symbols" if len(tokens) >= 6 and singles > 0.45 * len(tokens) else ""
+    return "symbols" if len(tokens) >= 6 and singles > 0.45 * len(tokens) and share < 0.6 else ""
 
 
 def _noisy(tokens: list[str]) -> bool:

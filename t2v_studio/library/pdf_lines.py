@@ -7,27 +7,31 @@ import math
 import re
 import unicodedata
 from collections import Counter
+from itertools import groupby
 from typing import Any
 
 from t2v_studio.library.reading import Line
+from t2v_studio.library.scripts import position, script
 
 MONO = re.compile(r"mono|courier|consol|typewriter|cmtt|sftt|inconsol|menlo|-tt|zi4|nimbusmon|beramono", re.I)
 MATH = re.compile(r"cmmi|cmsy|cmex|cmbsy|msam|msbm|math|symbol|eufm|rsfs|stmary|esint|wasy", re.I)
 BOLD = re.compile(r"bold|black|heavy|demi|cmbx|sfbx|-medi", re.I)
 UNMAPPED = re.compile(r"\(cid:\d+\)|/uni[0-9A-F]{4}|/[gG]\d{1,4}\b|/C\d{2,3}\b")
 LINE_END_HYPHEN = re.compile(r"(?<=[^\W\d_])\ufffe(?=[^\W\d_])")
-GLUED_LETTERS = 18
+_Run = tuple[str, Any, Any, Any, float]
+"""Text, current matrix, text matrix, font, nominal size, as pypdf's visitor gives them."""
 CLEARLY_BETTER_CHARS = 3
 CLEARLY_BETTER_SHARE = 0.004
 
 
 def pypdf_lines(page: Any) -> list[Line]:
     """Lines as pypdf reads them, with the place and the fonts that its visitor reports."""
-    runs: list[tuple[str, Any, Any, Any, float]] = []
+    runs: list[_Run] = []
     text = page.extract_text(visitor_text=lambda *run: runs.append(run))
     if "".join(run[0] for run in runs) != text:
         return [Line(line) for line in text.split("\n")]
-    lines, parts = [], []
+    lines: list[Line] = []
+    parts: list[_Run] = []
     for run_text, cm, tm, font, size in runs:
         for number, piece in enumerate(run_text.split("\n")):
             if number:
@@ -39,22 +43,36 @@ def pypdf_lines(page: Any) -> list[Line]:
     return lines
 
 
-def _from_runs(parts: list[tuple[str, Any, Any, Any, float]]) -> Line:
-    text = "".join(part[0] for part in parts)
-    marked = [part for part in parts if part[0].strip()]
+def _from_runs(parts: list[_Run]) -> Line:
+    marked = [(part, _y(part), _size(part)) for part in parts if part[0].strip()]
     if not marked:
-        return Line(text)
-    _, cm, tm, _, _ = marked[0]
-    x = tm[4] * cm[0] + tm[5] * cm[2] + cm[4]
-    y = tm[4] * cm[1] + tm[5] * cm[3] + cm[5]
+        return Line("".join(part[0] for part in parts))
     sizes: Counter[float] = Counter()
+    heights: Counter[tuple[float, float]] = Counter()
     shares: Counter[str] = Counter()
-    for piece, cm, tm, font, size in marked:
-        weight = len(piece.strip())
-        scale = math.hypot(tm[2], tm[3]) * math.hypot(cm[2], cm[3])
-        sizes[round(abs(size) * scale, 1)] += weight
-        _add_font(shares, _font_name(font), weight)
-    return _line(text, x, y, sizes, shares)
+    for part, y, size in marked:
+        weight = len(part[0].strip())
+        sizes[size] += weight
+        heights[size, y] += weight
+        _add_font(shares, _font_name(part[3]), weight)
+    main_size, baseline = heights.most_common(1)[0][0]
+    text = "".join(
+        script(part[0], position(_size(part), _y(part), main_size, baseline)) if part[0].strip() else part[0]
+        for part in parts
+    )
+    _, cm, tm, _, _ = marked[0][0]
+    x = tm[4] * cm[0] + tm[5] * cm[2] + cm[4]
+    return _line(text, x, baseline, sizes, shares)
+
+
+def _y(part: _Run) -> float:
+    _, cm, tm, _, _ = part
+    return float(tm[4] * cm[1] + tm[5] * cm[3] + cm[5])
+
+
+def _size(part: _Run) -> float:
+    _, cm, tm, _, size = part
+    return round(abs(float(size)) * math.hypot(tm[2], tm[3]) * math.hypot(cm[2], cm[3]), 1)
 
 
 def _font_name(font: Any) -> str:
@@ -108,21 +126,34 @@ def _pdfium_row(textpage: Any, row: str, start: int) -> tuple[Line, float]:
     import pypdfium2.raw as pdfium
 
     sizes: Counter[float] = Counter()
+    heights: Counter[tuple[float, float]] = Counter()
     shares: Counter[str] = Counter()
     name, flags = ctypes.create_string_buffer(128), ctypes.c_int()
-    first = start + len(row) - len(row.lstrip())
-    last = start + len(row.rstrip()) - 1
-    step = max(1, (last - first) // 12)
-    for position in range(first, last + 1, step):
-        if row[position - start].isspace():
+    x, y = ctypes.c_double(), ctypes.c_double()
+    places: list[tuple[float, float, float]] = []
+    for number, char in enumerate(row):
+        if char.isspace():
+            places.append((0.0, 0.0, 0.0))
             continue
-        sizes[round(_pdfium_size(pdfium, textpage, position), 1)] += 1
-        pdfium.FPDFText_GetFontInfo(textpage, position, name, 128, ctypes.byref(flags))
-        _add_font(shares, name.value.decode("utf-8", "replace"), 1)
-    x, y, right, unused = (ctypes.c_double() for _ in range(4))
-    pdfium.FPDFText_GetCharOrigin(textpage, first, ctypes.byref(x), ctypes.byref(y))
-    pdfium.FPDFText_GetCharOrigin(textpage, last, ctypes.byref(right), ctypes.byref(unused))
-    return _line(row, x.value, y.value, sizes, shares), right.value
+        pdfium.FPDFText_GetCharOrigin(textpage, start + number, ctypes.byref(x), ctypes.byref(y))
+        size = round(_pdfium_size(pdfium, textpage, start + number), 1)
+        places.append((x.value, round(y.value, 1), size))
+        sizes[size] += 1
+        heights[size, round(y.value, 1)] += 1
+        if number % 6 == 0:
+            pdfium.FPDFText_GetFontInfo(textpage, start + number, name, 128, ctypes.byref(flags))
+            _add_font(shares, name.value.decode("utf-8", "replace"), 1)
+    main_size, baseline = heights.most_common(1)[0][0]
+    filled = [place for place in places if place[2]]
+    return _line(_scripted(row, places, main_size, baseline), filled[0][0], baseline, sizes, shares), filled[-1][0]
+
+
+def _scripted(row: str, places: list[tuple[float, float, float]], main_size: float, baseline: float) -> str:
+    """The row with its runs of raised and lowered characters as such."""
+    where = [position(size, y, main_size, baseline) if size else 0 for _, y, size in places]
+    runs = ["".join(char for char, _ in run) for _, run in groupby(zip(row, where, strict=True), key=lambda pair: pair[1])]
+    kinds = [kind for kind, _ in groupby(where)]
+    return "".join(script(run, kind) for run, kind in zip(runs, kinds, strict=True))
 
 
 def _pdfium_size(pdfium: Any, textpage: Any, position: int) -> float:
@@ -142,7 +173,9 @@ def _merged(rows: list[tuple[Line, float]]) -> list[Line]:
         size = max(line.size or 0.0, (last.size or 0.0) if last else 0.0)
         near = last is not None and line.y is not None and abs(line.y - baseline) < 0.55 * size
         if near and last is not None and line.x is not None and end - 1 <= line.x < end + 3 * size and not row_end:
-            last.text = f"{last.text.rstrip()} {line.text.lstrip()}"
+            where = position(line.size or 0.0, line.y or 0.0, last.size or 0.0, baseline)
+            raised = script(line.text.strip(), where)
+            last.text = last.text.rstrip() + ("" if raised != line.text.strip() else " ") + raised
             last.math = max(last.math, line.math) if len(line.text) > len(last.text) / 2 else last.math
             last.size = max(last.size or 0.0, line.size or 0.0)
         else:
@@ -156,7 +189,7 @@ def garble(text: str, other: str = "") -> int:
     """How many characters of `text` look wrong; where `other` is given, also what only `other` could read."""
     wrong = sum(1 for char in text if _unreadable(char))
     wrong += sum(len(token) for token in UNMAPPED.findall(text))
-    wrong += sum(len(token) - GLUED_LETTERS for token in re.findall(r"[^\W\d_]{19,}", text))
+    wrong += sum(len(token) for token in re.findall(r"[^\W\d_]{19,}", text))
     if other:
         here, there = Counter(text), Counter(other)
         wrong += sum(max(0, there[char] - here[char]) for char in there if _symbol(char))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import statistics
 from collections import Counter
 from dataclasses import dataclass
 
-from t2v_studio.library.cleaning import fold, key, title_key
+from t2v_studio.library.cleaning import flat, fold, key, title_key
 from t2v_studio.library.reading import Line, OutlineEntry, Reading
 
 SEPARATOR = " > "
@@ -14,6 +15,7 @@ NUMBERED = re.compile(r"^(?:(?:Chapter|Section|Appendix|Part)\s+)?((?:\d{1,2}|[A
 LEADERS = re.compile(r"(?:\.\s?){4,}|(?:·\s?){4,}")
 DESTINATION_REACH_PT = 45.0
 HEADING_WORDS = 14
+SHORT_SECTION_WORDS = 60
 
 
 @dataclass(slots=True)
@@ -75,10 +77,11 @@ def _from_outline(lines: list[Placed], outline: list[OutlineEntry], *, markdown:
     for index, placed in enumerate(lines):
         by_page.setdefault(placed.page, []).append(index)
     starts: list[tuple[int, int, str]] = []
+    keys = [(title_key(placed.text.lstrip("# ")), flat(placed.text)) for placed in lines]
     last = -1
     for entry in outline:
         indexes = [index for index in by_page.get(entry.page, []) if index > last and not lines[index].reason]
-        found = _match(lines, indexes, entry, markdown)
+        found = _match(lines, keys, indexes, entry, markdown)
         if found:
             for index in found:
                 lines[index].reason = "heading"
@@ -93,13 +96,18 @@ def _clean_title(title: str, printed: str = "") -> str:
     """The outline's title, with the number that is printed before it."""
     title = fold(re.sub(r"\s+", " ", title))
     number = NUMBERED.match(printed.lstrip("# "))
-    if number and not re.match(r"[\dA-Z]\S*\s", title) and title_key(printed).startswith(title_key(title)[:12]):
+    if number and not re.match(r"\d|[A-Z]\.?\d|[A-Z]\.\s", title) and title_key(printed).startswith(title_key(title)[:12]):
         return f"{number[1]} {title}"
     return title
 
 
-def _match(lines: list[Placed], indexes: list[int], entry: OutlineEntry, markdown: bool) -> list[int]:
-    """The one to three lines on the entry's page that print its title, with a chapter number beside it."""
+def _match(
+    lines: list[Placed], keys: list[tuple[str, str]], indexes: list[int], entry: OutlineEntry, markdown: bool
+) -> list[int]:
+    """The one to three lines on the entry's page that print its title, with a chapter number beside it.
+
+    keys: per line its title key, and its letters and digits.
+    """
     wanted = title_key(entry.title)
     fits: list[tuple[float, list[int]]] = []
     for position in range(len(indexes)):
@@ -107,8 +115,8 @@ def _match(lines: list[Placed], indexes: list[int], entry: OutlineEntry, markdow
             continue
         for length in (1, 2, 3):
             group = indexes[position : position + length]
-            text = " ".join(lines[index].text.lstrip("# ") for index in group)
-            if len(group) == length and title_key(text) == wanted:
+            text = keys[group[0]][0] + "".join(keys[index][1] for index in group[1:])
+            if len(group) == length and text == wanted:
                 fits.append((_distance(lines[group[0]], entry), group))
     if not fits:
         return []
@@ -165,6 +173,23 @@ def _from_type(lines: list[Placed], body: float) -> list[tuple[int, int, str]]:
         else:
             starts.append((index, level, placed.text))
         placed.reason = "heading"
+    return _without_short(lines, starts)
+
+
+def _without_short(lines: list[Placed], starts: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
+    """Fewer levels where most sections would be shorter than a passage, as in slides with a title each."""
+    while starts:
+        ends = [start for start, _, _ in starts[1:]] + [len(lines)]
+        lengths = [
+            sum(len(placed.text.split()) for placed in lines[start:end] if not placed.reason)
+            for (start, _, _), end in zip(starts, ends, strict=True)
+        ]
+        deepest = max(level for _, level, _ in starts)
+        if statistics.median(lengths) >= SHORT_SECTION_WORDS or len(starts) < 3:
+            break
+        if deepest == min(level for _, level, _ in starts):
+            return []
+        starts = [start for start in starts if start[1] < deepest]
     return starts
 
 
