@@ -10,10 +10,12 @@ _CAPTION = re.compile(
     r"|Proof|Definition|Chapter|Section|Source|Remark|Hint)\s*[\dA-Z(]*[\d.:)]",
     re.IGNORECASE,
 )
+_GLUED = re.compile(r"[A-Za-z][,;:][A-Za-z]{2}")
+"""A blank was lost: "K,where"."""
 _HEADING_START = re.compile(r"^\d+(?:\.\d+)+\s")
 _POINTER = re.compile(
     r"\b(?:(?:see|in|from|by|of|to|and) (?:also )?(?:the )?(?:next|previous|following|figures?|tables?|sections?|chapters?|exercises?|"
-    r"equations?|appendix|eqs?\.|figs?\.)|as follows|shown below|given below|we (?:will|shall|now)|let us|TODO|\(\d+\.\d+\))",
+    r"equations?|appendix|eqs?\.|figs?\.)|as follows|see,? e\.g\.|shown below|given below|we (?:will|shall|now)|let us|TODO|\(\d+\.\d+\))",
     re.IGNORECASE,
 )
 _DEPENDENT = re.compile(
@@ -39,9 +41,9 @@ def is_quotable(sentence: str) -> bool:
     tokens = sentence.split()
     if not FEWEST_WORDS <= len(tokens) <= MOST_WORDS:
         return False
-    if not re.match(r"^[\"“‘(]?[A-Z]", sentence) or not re.search(r"[.?!][\"”’)]*$", sentence):
+    if not re.match(r"^[\"“‘]?[A-Z]", sentence) or not re.search(r"[.?!][\"”’)]*$", sentence):
         return False
-    if _CAPTION.match(sentence) or _HEADING_START.match(sentence) or not _balanced(sentence):
+    if _CAPTION.match(sentence) or _HEADING_START.match(sentence) or _GLUED.search(sentence) or not _balanced(sentence):
         return False
     if any(
         ord(letter) < 32 or letter in "\ufffd\uffff\ufffe…" or 0xE000 <= ord(letter) <= 0xF8FF for letter in sentence

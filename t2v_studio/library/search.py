@@ -82,7 +82,7 @@ def search(
             query=query, outcome=Outcome.nothing_relevant, message=_nothing_message(found, settings) + note
         )
     chosen = diverse(usable, wanted)
-    hits = _evidence(chosen, vector, embedder, memory, settings.rag_max_context_words)
+    hits = _evidence(chosen, vector, embedder, memory, settings)
     best = max(one.cosine for one in chosen)
     if best < WEAK_SCORE:
         message = f"Only weak matches: the best has a cosine of {best:.2f}. The books may not treat this topic."
@@ -142,7 +142,7 @@ def _book_index(workspace: Workspace, book: store.Book, memory: SearchMemory) ->
 
 
 def _evidence(
-    chosen: Sequence[Candidate], vector: np.ndarray, embedder: Embedder, memory: SearchMemory, budget: int
+    chosen: Sequence[Candidate], vector: np.ndarray, embedder: Embedder, memory: SearchMemory, settings: Settings
 ) -> list[Evidence]:
     """The hits with their quotes: the best sentences over all of them, first come first served within the budget."""
     scored: list[tuple[float, int, int, str]] = []
@@ -158,18 +158,24 @@ def _evidence(
         for row, place in enumerate(fit):
             score = float(vectors[row] @ vector) + quality(sentences[place])
             scored.append((score, rank, place, sentences[place]))
-    picked = _within_budget(scored, budget)
+    picked = _within_budget(scored, settings.rag_max_context_words, settings.rag_min_score)
     return [_one_evidence(one, rank, picked, offsets) for rank, one in enumerate(chosen)]
 
 
-def _within_budget(scored: list[tuple[float, int, int, str]], budget: int) -> list[tuple[float, int, int, str]]:
+def _within_budget(
+    scored: list[tuple[float, int, int, str]], budget: int, floor: float
+) -> list[tuple[float, int, int, str]]:
     picked: list[tuple[float, int, int, str]] = []
     left = budget
     texts: set[str] = set()
     for item in sorted(scored, key=lambda item: (-round(item[0], 6), item[1], item[2])):
         words = len(item[3].split())
         same_passage = sum(1 for other in picked if other[1] == item[1])
-        if (words > left and picked) or same_passage >= QUOTES_A_PASSAGE or item[3].lower() in texts:
+        if (
+            (picked and (words > left or item[0] < floor))
+            or same_passage >= QUOTES_A_PASSAGE
+            or item[3].lower() in texts
+        ):
             continue
         picked.append(item)
         texts.add(item[3].lower())

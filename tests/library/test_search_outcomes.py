@@ -68,7 +68,9 @@ def test_found_with_page_section_and_whole_sentences(library: Library) -> None:
 
 
 def test_a_sentence_after_a_page_break_has_its_own_page(library: Library) -> None:
-    result = library.search("Nesterov evaluates the gradient after the momentum step has been made", k=1)
+    result = library.search(
+        "Nesterov evaluates the gradient after the momentum step has been made; path of earlier gradients", k=1
+    )
     quotes = {quote.text.split()[0]: (quote.page, quote.label) for quote in result.hits[0].quotes}
     assert quotes["Nesterov"] == (8, "1")
     assert quotes["Momentum"] == (7, "vii")
