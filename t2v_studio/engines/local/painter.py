@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -30,6 +32,10 @@ from t2v_studio.engines.local.text import text_box
 HEAD_LENGTH = 4.2
 HEAD_WIDTH = 3.6
 """Arrow head in line widths."""
+
+MAX_BUFFERS = 8
+_HELD_HERE = 2
+"""References to a buffer that nobody else holds: its owner and the question itself."""
 
 MAX_DAMAGE = 6
 """More changed regions than this are painted as one."""
@@ -243,44 +249,94 @@ def item_bounds(item: Item) -> Box:
     return Box(min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)).inset(-reach)
 
 
+class _Seen:
+    """An item of the latest list: its bounds, and the numbers of the frames that showed it first and last."""
+
+    __slots__ = ("bounds", "first", "item", "last")
+
+    def __init__(self, item: Item, frame: int) -> None:
+        self.item, self.bounds, self.first, self.last = item, item_bounds(item), frame, frame
+
+
+@dataclass
+class _Buffer:
+    """An array that a frame was painted into, and the regions in which later frames differ from it."""
+
+    pixels: NDArray[np.uint8]
+    stale: list[Any]
+
+
 class Raster:
     """Paints successive lists of one scene into RGBA arrays, only where they changed.
 
     `frame` returns an array of shape (height, width, 4), uint8; the very same object as before
-    where the list is the same. Arrays that were handed out are never written again. Skia smooths an
-    edge that a region cuts slightly otherwise than a whole one: single edge pixels may differ from a
-    picture that was painted at once, the same way on every run.
+    where the list is the same. An array that someone still holds is never written again; those
+    that nobody holds are painted over. Skia smooths an edge that a region cuts slightly otherwise
+    than a whole one: single edge pixels may differ from a picture that was painted at once, the
+    same way on every run.
     """
 
     def __init__(self, width: int, height: int, paper: str) -> None:
         self.width, self.height, self.paper = width, height, paper
         self._scale = min(width, height) / SHORT_SIDE
         self._items: DisplayList = ()
-        self._bounds: dict[Item, Box] = {}
+        self._seen: dict[Item, _Seen] = {}
+        self._shown: list[_Seen] = []
+        self._number = 0
         self._pixels: NDArray[np.uint8] | None = None
+        self._buffers: list[_Buffer] = []
 
     def frame(self, items: Sequence[Item]) -> NDArray[np.uint8]:
         ordered = in_paint_order([item for item in items if item.alpha > 0.002])
         if self._pixels is not None and ordered == self._items:
             return self._pixels
-        bounds = {item: self._bounds.get(item) or item_bounds(item) for item in ordered}
-        if self._pixels is None:
-            pixels = np.empty((self.height, self.width, 4), np.uint8)
-            areas = [skia.IRect.MakeWH(self.width, self.height)]
-        else:
-            pixels = self._pixels.copy()
-            areas = self._damage(ordered, bounds)
-        self._paint(pixels, ordered, bounds, areas)
-        self._items, self._bounds, self._pixels = ordered, bounds, pixels
+        self._number += 1
+        shown = [self._entry(item) for item in ordered]
+        areas = self._damage(shown)
+        buffer = self._free_buffer()
+        pixels = buffer.pixels
+        if self._pixels is not None:
+            for area in buffer.stale:
+                rows, columns = slice(area.top(), area.bottom()), slice(area.left(), area.right())
+                pixels[rows, columns] = self._pixels[rows, columns]
+        self._paint(pixels, shown, areas)
+        for other in self._buffers:
+            for area in areas:
+                _merge(other.stale, area.makeOffset(0, 0))
+        buffer.stale = []
+        for entry in self._shown:
+            if entry.last != self._number:
+                self._seen.pop(entry.item, None)
+        self._items, self._shown, self._pixels = ordered, shown, pixels
         return pixels
 
-    def _damage(self, ordered: DisplayList, bounds: dict[Item, Box]) -> list[Any]:
-        changed = [self._bounds[item] for item in self._items if item not in bounds]
-        changed += [bounds[item] for item in ordered if item not in self._bounds]
-        kept = [item for item in ordered if item in self._bounds]
-        if kept != [item for item in self._items if item in bounds]:
-            return [skia.IRect.MakeWH(self.width, self.height)]
-        whole = skia.IRect.MakeWH(self.width, self.height)
+    def _entry(self, item: Item) -> _Seen:
+        entry = self._seen.get(item)
+        if entry is None:
+            entry = self._seen[item] = _Seen(item, self._number)
+        entry.last = self._number
+        return entry
+
+    def _free_buffer(self) -> _Buffer:
+        """An array that nobody outside holds: fresh memory costs more than painting into it."""
+        for buffer in self._buffers:
+            if buffer.pixels is not self._pixels and sys.getrefcount(buffer.pixels) <= _HELD_HERE:
+                return buffer
+        buffer = _Buffer(np.empty((self.height, self.width, 4), np.uint8), [self._whole()])
+        if len(self._buffers) < MAX_BUFFERS:
+            self._buffers.append(buffer)
+        return buffer
+
+    def _whole(self) -> Any:
+        return skia.IRect.MakeWH(self.width, self.height)
+
+    def _damage(self, shown: list[_Seen]) -> list[Any]:
+        number, whole = self._number, self._whole()
+        kept_before = [entry for entry in self._shown if entry.last == number]
+        if self._pixels is None or kept_before != [entry for entry in shown if entry.first != number]:
+            return [whole]
+        changed = [entry.bounds for entry in self._shown if entry.last != number]
+        changed += [entry.bounds for entry in shown if entry.first == number]
         areas: list[Any] = []
         for box in changed:
             area = self._pixel_area(box)
@@ -300,21 +356,19 @@ class Raster:
             math.ceil(box.bottom * s) + 2,
         )
 
-    def _paint(
-        self, pixels: NDArray[np.uint8], ordered: DisplayList, bounds: dict[Item, Box], areas: list[Any]
-    ) -> None:
+    def _paint(self, pixels: NDArray[np.uint8], shown: list[_Seen], areas: list[Any]) -> None:
         canvas = skia.Surface(pixels).getCanvas()
         clear = skia.Paint(Color=_colour(self.paper, 1.0))
+        s = self._scale
         for area in areas:
             canvas.save()
             canvas.clipRect(skia.Rect.Make(area))
             canvas.drawPaint(clear)
-            canvas.scale(self._scale, self._scale)
-            s = self._scale
+            canvas.scale(s, s)
             region = Box(area.left() / s, area.top() / s, area.width() / s, area.height() / s)
-            for item in ordered:
-                if _touch(region, bounds[item]):
-                    _PAINTERS[type(item)](canvas, item)
+            for entry in shown:
+                if _touch(region, entry.bounds):
+                    _PAINTERS[type(entry.item)](canvas, entry.item)
             canvas.restore()
 
 

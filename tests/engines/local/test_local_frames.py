@@ -92,6 +92,20 @@ def test_an_equal_list_is_the_same_array_and_old_arrays_stay_as_they_were() -> N
     assert tuple(second[100, 33]) == (255, 255, 255, 255)
 
 
+def test_only_arrays_that_nobody_holds_are_painted_over() -> None:
+    raster = Raster(64, 64, "#ffffff")
+
+    def shade(n: int) -> np.ndarray:
+        return raster.frame([Rect(box=Box(0, 0, 720, 720), fill=f"#0000{n:02x}")])
+
+    held = [shade(n) for n in range(20)]
+    assert [int(frame[32, 32, 2]) for frame in held] == list(range(20))
+    view = shade(20)[10:20, 10:20, :3]
+    places = {shade(n).__array_interface__["data"][0] for n in range(21, 41)}
+    assert (view == (0, 0, 20)).all(), "a view keeps its picture"
+    assert len(places) < 12, "memory of frames that nobody holds is used again"
+
+
 def test_layers_decide_what_lies_on_top() -> None:
     items = [Rect(box=Box(0, 0, 720, 720), fill="#000000", layer=2), Rect(box=Box(0, 0, 720, 720), fill="#ff0000", layer=1)]
     assert tuple(Raster(64, 64, "#ffffff").frame(items)[32, 32][:3]) == (0, 0, 0)
