@@ -193,3 +193,13 @@ def test_scenes_of_one_plan_share_their_data():
             drawn, trace, scene, _ = _drawn({"kind": kind, "phase": phase}, 0.5)
             tables.append(drawn.table(scene, trace))
         assert tables[0] == tables[1]
+
+
+def test_a_point_that_left_the_picture_does_not_come_back():
+    at = [i / 60 for i in range(49)]
+    visual = {"kind": "gradient_descent", "learning_rate": 1.05, "steps": 30}
+    balls = [any(item.name == "now" for item in _drawn(visual, share)[3]) for share in at]
+    last = max(i for i, seen in enumerate(balls) if seen)
+    assert 5 < last < 45
+    flags = [any(item.name == "flag" for item in _drawn(visual, share)[3]) for share in at]
+    assert all(flags[last + 1 :])

@@ -192,10 +192,10 @@ def _edges(trace: Tape, plan: Layout, forward: float, backward: float, stage: St
         colour = palette.negative if back > 0 else palette.accent if ahead >= 1 else palette.muted
         items.append(Polyline(points=(a, b), stroke=colour, width=3, arrow="end", alpha=0.9, layer=1, name="edge"))
         if 0 < ahead < 1:
-            items.append(pulse(a, b, ahead, palette.accent, 10, layer=4))
+            items.append(pulse(a, b, ahead, palette.accent, 10, layer=3))
         moving = smooth(span(back, 0.15, 0.65))
         if 0 < moving < 1:
-            items.append(pulse(b, a, moving, palette.warm, 11, "diamond", layer=6))
+            items.append(pulse(b, a, moving, palette.warm, 11, "diamond", layer=3))
         if back > 0 and not plan.card:
             items += _local_label(trace, plan, source, target, place, smooth(span(back, 0.0, 0.2)), stage)
     return items

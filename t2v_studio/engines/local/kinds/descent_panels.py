@@ -100,7 +100,7 @@ def _contour_panel(run: Descent, box: Box, stage: Stage, labels: bool) -> Panel:
     cx, cy = (x0 + x1) / 2, (y0 + y1) / 2
     axes = Axes(inner, (cx - wide / 2, cx + wide / 2), (cy - tall / 2, cy + tall / 2))
     items = _levels(run, axes, stage.palette)
-    y_ticks = nice_ticks(*axes.y, 4 if labels else 2)
+    y_ticks = nice_ticks(*axes.y, 4 if labels else 3)
     items += axis_items(
         axes, stage, nice_ticks(*axes.x, 6 if labels else 3), y_ticks, "x", "y" if labels else "", grid=False
     )
@@ -151,8 +151,9 @@ def _simplified(points: list[Point], tolerance: float) -> tuple[Point, ...]:
 
 
 def _moving(run: Descent, panel: Panel, place: float, stage: Stage, detailed: bool) -> list[Item]:
-    """Trail, tangent, step arrow and the point itself."""
+    """Trail, tangent, step arrow and the point itself; nothing moves once the point has left the picture."""
     axes, palette = panel.axes, stage.palette
+    place = min(place, _exit(run, axes))
     step = min(int(place), run.steps)
     phase = place - step if step < run.steps else 0.0
     rolled = smooth(span(phase, 0.55 if detailed else 0.3, 0.95))
@@ -165,13 +166,18 @@ def _moving(run: Descent, panel: Panel, place: float, stage: Stage, detailed: bo
     y = float(run.function.value(now)) if len(now) == 1 else float(now[1])
     if axes.holds(float(now[0]), y):
         centre = axes.at(float(now[0]), y)
-        if len(now) == 1 and detailed:
-            centre = Point(centre.x, centre.y)
         items.append(Circle(centre=centre, radius=BALL if detailed else 10, fill=palette.accent,
                             stroke=palette.surface, width=3, layer=5, name="now"))  # fmt: skip
     elif detailed:
         items += _gone(axes, float(now[0]), y, palette)
     return items
+
+
+@lru_cache(maxsize=64)
+def _exit(run: Descent, axes: Axes) -> float:
+    """The first step whose point lies outside the picture; infinite when none does."""
+    outside = (k for k, p in enumerate(run.points) if not axes.holds(float(p[0]), _height(run, p)))
+    return float(next(outside, math.inf))
 
 
 def _height(run: Descent, point: np.ndarray) -> float:
@@ -313,7 +319,7 @@ def _rate_panel(runs: tuple[Descent, ...], run: Descent, box: Box, stage: Stage)
     bottom, top = float(ys.min()), min(float(ys.max()), highest * 1.1 + 0.05)
     bottom -= 0.12 * (top - bottom)
     axes = plot_axes(inside, (low, high), (bottom, top), stage, [], top=12)
-    items = axis_items(axes, stage, nice_ticks(low, high, 3), [], "x", "", grid=False)
+    items = axis_items(axes, stage, nice_ticks(low, high, 4), [], "x", "", grid=False)
     for piece in axes.curve(xs, ys):
         items.append(Polyline(points=piece, stroke=stage.palette.ink, width=3, layer=1, name="curve"))
     return Panel(axes, tuple(items))
@@ -334,13 +340,14 @@ def _rate_motion(run: Descent, panel: Panel, place: float, stage: Stage) -> list
     items = _moving(run, panel, place, stage, detailed=False)
     if run.function.dimension == 2:
         return items
+    place = min(place, _exit(run, axes))
     step = min(int(place), run.steps)
     rolled = smooth(span(place - step, 0.3, 0.95)) if step < run.steps else 0.0
     path = [Point(axes.px(float(p[0])), axes.py(_height(run, p))) for p in run.points[: step + 1]]
     if rolled > 0:
         now = run.points[step] + (run.points[step + 1] - run.points[step]) * rolled
         path.append(Point(axes.px(float(now[0])), axes.py(_height(run, now))))
-    left = any(not axes.holds(float(p[0]), _height(run, p)) for p in run.points[: step + 1])
+    left = step >= _exit(run, axes)
     colour = palette.negative if run.outcome == "diverging" else palette.accent
     pieces = clip_path(path, axes.box) if len(path) > 1 else []
     for piece in pieces:

@@ -17,8 +17,6 @@ from t2v_studio.engines.local.kinds.timing import part
 from t2v_studio.engines.local.simulations.regression import BiasVarianceRun
 
 DASHES: tuple[tuple[float, ...], ...] = ((), (14.0, 6.0), (4.0, 5.0), (16.0, 5.0, 4.0, 5.0))
-SWEEP = 30
-"""Pieces in which a growing curve is cut."""
 
 
 def _y_range(run: BiasVarianceRun) -> tuple[float, float]:
@@ -87,7 +85,7 @@ def draw_fits(run: BiasVarianceRun, progress: float, stage: Stage) -> list[Item]
         if drawn <= 0:
             continue
         colour = _colour(stage, i)
-        for piece in _grown(run, axes, degree, drawn):
+        for piece in _grown(run, axes, degree, max(2, round(drawn * len(run.grid)))):
             items.append(Polyline(points=piece, stroke=colour, width=4.5, dash=DASHES[i % 4], layer=2, name="fit"))
         shown = span(drawn, 0.85, 1.0)
         if shown > 0:
@@ -96,8 +94,8 @@ def draw_fits(run: BiasVarianceRun, progress: float, stage: Stage) -> list[Item]
     return items
 
 
-def _grown(run: BiasVarianceRun, axes: Axes, degree: int, drawn: float) -> list[tuple[Point, ...]]:
-    count = max(2, round(drawn * len(run.grid)))
+@lru_cache(maxsize=512)
+def _grown(run: BiasVarianceRun, axes: Axes, degree: int, count: int) -> list[tuple[Point, ...]]:
     return axes.curve(run.grid[:count], run.fits[degree][:count])
 
 

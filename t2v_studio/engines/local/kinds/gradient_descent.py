@@ -43,6 +43,8 @@ class GradientDescentKind:
         entries = [LegendEntry("step −η·gradient", palette.negative, "arrow")]
         if function(params.function, plane=params.view == "contour").dimension == 1:
             entries.insert(0, LegendEntry("tangent", palette.positive, "dash"))
+        else:
+            entries.append(LegendEntry("minimum", palette.positive, "diamond"))
         return [LegendEntry("now", palette.accent, "disc"), *entries]
 
     def caption(self, scene: Scene, trace: Runs, moment: Moment) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from t2v_studio.engines.local.display import MIN_TEXT, Box, Item, Point, Polyline, Rect, Text
 from t2v_studio.engines.local.easing import blend
@@ -10,12 +11,14 @@ from t2v_studio.engines.local.kinds.numbers import number
 from t2v_studio.engines.local.theme import Palette
 
 
+@lru_cache(maxsize=8192)
 def signed_shade(value: float, largest: float, palette: Palette) -> str:
     """Blue for positive, orange for negative, pale near zero; the number or the stripe says the sign as well."""
     strength = min(abs(value) / largest, 1.0) if largest else 0.0
     return blend(palette.surface, palette.accent if value >= 0 else palette.negative, 0.06 + 0.4 * strength)
 
 
+@lru_cache(maxsize=8192)
 def share_shade(value: float, palette: Palette) -> str:
     """0 is paper, 1 is the accent."""
     return blend(palette.surface, palette.accent, 0.06 + 0.42 * min(max(value, 0.0), 1.0))
@@ -47,7 +50,15 @@ def strip(
     box: Box, values: Sequence[float], largest: float, palette: Palette, *, upright: bool = False, numbers: bool = False,
     alpha: float = 1.0, border: str = "", name: str = "vector",
 ) -> list[Item]:  # fmt: skip
-    """A vector as cells in a row or, upright, in a column; a bar at the foot of a cell marks negative numbers."""
+    """A vector as cells in a row or, upright, in a column; without numbers a bar marks what is negative."""
+    return list(_strip(box, tuple(values), largest, palette, upright, numbers, alpha, border, name))
+
+
+@lru_cache(maxsize=2048)
+def _strip(
+    box: Box, values: tuple[float, ...], largest: float, palette: Palette, upright: bool, numbers: bool, alpha: float,
+    border: str, name: str,
+) -> tuple[Item, ...]:  # fmt: skip
     items: list[Item] = []
     count = len(values)
     for i, value in enumerate(values):
@@ -64,7 +75,7 @@ def strip(
                                   stroke=palette.ink, width=2, alpha=alpha, layer=1, name="minus"))  # fmt: skip
     if border:
         items.append(Rect(box=box.inset(-2), radius=5, stroke=border, width=3.5, alpha=alpha, layer=2, name="focus"))
-    return items
+    return tuple(items)
 
 
 def cross(box: Box, palette: Palette, layer: int = 1) -> list[Item]:

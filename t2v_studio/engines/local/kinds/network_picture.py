@@ -234,7 +234,7 @@ def _forward_pulses(run: NetworkPass, plan: Plan, at: Picture, stage: Stage) -> 
                         moving,
                         stage.palette.accent,
                         size,
-                        layer=4,
+                        layer=3,
                     )
                 )
     return items
@@ -251,7 +251,7 @@ def _backward_pulses(run: NetworkPass, plan: Plan, at: Picture, stage: Stage) ->
             continue
         if back == 0:
             items += [
-                pulse(plan.loss.centre, place, moving, stage.palette.warm, 10, "diamond", layer=4)
+                pulse(plan.loss.centre, place, moving, stage.palette.warm, 10, "diamond", layer=3)
                 for place in plan.units[-1]
             ]
             continue
@@ -265,7 +265,7 @@ def _backward_pulses(run: NetworkPass, plan: Plan, at: Picture, stage: Stage) ->
                     stage.palette.warm,
                     9,
                     "diamond",
-                    layer=4,
+                    layer=3,
                 )
             )
     return items
