@@ -46,14 +46,18 @@ class Settings(BaseSettings):
     chroma_url: str = Field("", description="Address of a Chroma server for many machines. Empty: the embedded store.")
     rag_min_score: float = Field(0.18, ge=-1, le=1, description="Lowest cosine at which a passage counts as evidence.")
     rag_candidate_k: int = Field(24, ge=1, le=500, description="Candidates taken from each retriever.")
-    rag_max_context_words: int = Field(80, ge=20, le=2000, description="Word budget of the retrieved context of a scene.")
+    rag_max_context_words: int = Field(
+        80, ge=20, le=2000, description="Word budget of the retrieved context of a scene."
+    )
     rag_min_chunk_words: int = Field(25, ge=1, le=400, description="Shortest passage that may serve as evidence.")
     rag_top_k: int = Field(3, ge=1, le=50, description="Passages used for a scene.")
 
     # workers
     worker_threads: int = Field(2, ge=1, le=256, description="Threads that a worker gives to torch and OpenMP.")
     worker_idle_minutes: float = Field(30.0, gt=0, description="A worker without work leaves after this time.")
-    cancel_grace_seconds: float = Field(30.0, gt=0, description="After this a cancelled job gets SIGINT; after twice this, SIGKILL.")
+    cancel_grace_seconds: float = Field(
+        30.0, gt=0, description="After this a cancelled job gets SIGINT; after twice this, SIGKILL."
+    )
 
     # outputs
     outputs_quota_gb: float = Field(50.0, gt=0, description="A warning is shown when outputs/ grows beyond this.")

@@ -63,14 +63,15 @@ def _help(name: str) -> str:
 def request_from(context: typer.Context, values: dict[str, Any], **fixed: Any) -> VideoRequest:
     """The request that the given flags make; the environment yields where flags would exclude each other."""
     given = {name: value for name, value in values.items() if value is not None and value != []}
-    typed = [name for name in _ONE_OF if name in given and _typed(context, name)]
-    if typed:
-        given = {name: value for name, value in given.items() if name not in _ONE_OF or name in typed}
+    lengths = [name for name in _ONE_OF if name in given and typed(context, name)]
+    if lengths:
+        given = {name: value for name, value in given.items() if name not in _ONE_OF or name in lengths}
     if not (given | fixed).get("use_rag"):
-        given = {name: value for name, value in given.items() if name not in _ONLY_RAG or _typed(context, name)}
+        given = {name: value for name, value in given.items() if name not in _ONLY_RAG or typed(context, name)}
     return parse_request(given | fixed)
 
 
-def _typed(context: typer.Context, name: str) -> bool:
+def typed(context: typer.Context, name: str) -> bool:
+    """Whether a flag stood on the command line, rather than in the environment."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"

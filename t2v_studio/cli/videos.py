@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json as json_module
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from t2v_studio.cli.options import request_from, with_request_flags
+from t2v_studio.cli.options import request_from, typed, with_request_flags
 from t2v_studio.cli.output import JsonFlag, follow, note, print_json, say, table
 from t2v_studio.errors import InputError
 from t2v_studio.planning.plan import ScenePlan, parse_plan, read_plan
-from t2v_studio.production.request import VideoRequest, parse_request
+from t2v_studio.production.request import VideoRequest
 from t2v_studio.studio import Studio
 
 PrintPrompt = Annotated[bool, typer.Option("--print-prompt", help="Print each scene's prompt as an engine gets it.")]
@@ -93,8 +92,12 @@ def generate(
 ) -> None:
     """Make one video."""
     studio = Studio()
-    request = _again(context, values, plan_file, record) if record else _request(context, values, plan_file)
-    result = follow(studio, studio.submit_video(request, output=output), json)
+    if record:
+        _alone(context, values, plan_file)
+        job = studio.submit_again(studio.record_at(record), output=output)
+    else:
+        job = studio.submit_video(_request(context, values, plan_file), output=output)
+    result = follow(studio, job, json)
     if print_prompt:
         made = studio.video(result["id"]).plan
         result["prompts"] = {
@@ -125,44 +128,14 @@ def _need_topic(values: dict[str, Any]) -> None:
         )
 
 
-def _again(context: typer.Context, values: dict[str, Any], plan_file: Path | None, path: Path) -> VideoRequest:
-    others = [
-        name for name in values if values[name] is not None and context.get_parameter_source(name).name == "COMMANDLINE"
-    ]
+def _alone(context: typer.Context, values: dict[str, Any], plan_file: Path | None) -> None:
+    """--from takes every setting from the record; any other flag would be ignored, so it is refused."""
+    others = [name for name, value in values.items() if value is not None and typed(context, name)]
     if plan_file or others:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in (["plan"] if plan_file else []) + others)
         raise InputError(
-            "usage",
-            "--from stands alone: the record holds every setting.",
-            "Leave the other flags out, or make a new video.",
+            "usage", f"--from and {flags} exclude each other: the record holds every setting.", "Leave one out."
         )
-    return _recorded_request(path)
-
-
-def _recorded_request(path: Path) -> VideoRequest:
-    """The request of a record, with the plan that was drawn in it."""
-    data = _record_data(path)
-    if "request" not in data or "plan" not in data:
-        raise InputError(
-            "not_a_record", f"--from: {path} is not a record of the studio.", "Name the record.json beside a video."
-        )
-    fields = data["request"] | {"plan": data["plan"], "use_rag": False, "rag_query": "", "rag_top_k": None}
-    return parse_request(fields)
-
-
-def _record_data(path: Path) -> dict[str, Any]:
-    try:
-        if path.suffix.lower() == ".mp4":
-            from t2v_studio.production.records import record_in_video
-
-            return record_in_video(path).model_dump(mode="json")
-        loaded = json_module.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(
-            "record_unreadable", f"--from: {path} cannot be read ({error.strerror}).", "Name a record.json."
-        ) from error
-    except ValueError as error:
-        raise InputError("record_not_json", f"--from: {path} is not JSON ({error}).", "Name a record.json.") from error
-    return loaded if isinstance(loaded, dict) else {}
 
 
 @with_request_flags("use_rag")

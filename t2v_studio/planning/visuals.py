@@ -27,19 +27,27 @@ class GradientDescent(_Params):
     """Steps x := x - rate * gradient on a known function."""
 
     kind: Literal["gradient_descent"] = "gradient_descent"
-    view: Literal["curve", "contour", "rates"] = Field("curve", description="1-D curve with tangent, 2-D contour, or several rates side by side.")
+    view: Literal["curve", "contour", "rates"] = Field(
+        "curve", description="1-D curve with tangent, 2-D contour, or several rates side by side."
+    )
     function: Literal["quadratic", "double_well", "ravine", "rosenbrock"] = "quadratic"
     learning_rate: float = Field(0.15, gt=0, le=3)
-    rates: list[Annotated[float, Field(gt=0, le=3)]] = Field(default_factory=lambda: [0.05, 0.3, 1.05], min_length=2, max_length=4)
+    rates: list[Annotated[float, Field(gt=0, le=3)]] = Field(
+        default_factory=lambda: [0.05, 0.3, 1.05], min_length=2, max_length=4
+    )
     steps: int = Field(12, ge=1, le=60)
-    start: list[float] = Field(default_factory=list, max_length=2, description="Starting point; empty chooses one that shows the idea.")
+    start: list[float] = Field(
+        default_factory=list, max_length=2, description="Starting point; empty chooses one that shows the idea."
+    )
 
 
 class NeuralNet(_Params):
     """A small multilayer perceptron on one example: forward, loss, backward, update."""
 
     kind: Literal["neural_net"] = "neural_net"
-    layers: list[Annotated[int, Field(ge=1, le=6)]] = Field(default_factory=lambda: [2, 3, 1], min_length=2, max_length=5)
+    layers: list[Annotated[int, Field(ge=1, le=6)]] = Field(
+        default_factory=lambda: [2, 3, 1], min_length=2, max_length=5
+    )
     activation: Literal["sigmoid", "tanh", "relu"] = "sigmoid"
     learning_rate: float = Field(0.5, gt=0, le=5)
     phase: Literal["forward", "loss", "backward", "update", "full"] = "full"
@@ -78,7 +86,9 @@ class BiasVariance(_Params):
     """Polynomials of rising degree fitted to noisy samples; squared bias, variance and test error."""
 
     kind: Literal["bias_variance"] = "bias_variance"
-    degrees: list[Annotated[int, Field(ge=0, le=12)]] = Field(default_factory=lambda: [1, 3, 9], min_length=1, max_length=4)
+    degrees: list[Annotated[int, Field(ge=0, le=12)]] = Field(
+        default_factory=lambda: [1, 3, 9], min_length=1, max_length=4
+    )
     samples: int = Field(16, ge=6, le=60)
     noise: float = Field(0.25, ge=0, le=2)
     phase: Literal["data", "fits", "spread", "curve", "full"] = "full"
@@ -94,10 +104,26 @@ class ClassificationMetrics(_Params):
 
 
 Visual = Annotated[
-    Process | GradientDescent | NeuralNet | ComputeGraph | GraphSearch | Attention | BiasVariance | ClassificationMetrics,
+    Process
+    | GradientDescent
+    | NeuralNet
+    | ComputeGraph
+    | GraphSearch
+    | Attention
+    | BiasVariance
+    | ClassificationMetrics,
     Field(discriminator="kind"),
 ]
 VISUALS: dict[str, type[_Params]] = {
     model.model_fields["kind"].default: model
-    for model in (Process, GradientDescent, NeuralNet, ComputeGraph, GraphSearch, Attention, BiasVariance, ClassificationMetrics)
+    for model in (
+        Process,
+        GradientDescent,
+        NeuralNet,
+        ComputeGraph,
+        GraphSearch,
+        Attention,
+        BiasVariance,
+        ClassificationMetrics,
+    )
 }
