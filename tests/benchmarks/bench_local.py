@@ -1,6 +1,6 @@
 """Frames a second of the local engine: drawing, encoding, and both together, at 480p and 720p.
 
-Run: python tests/benchmarks/bench_local.py [--scenes N] [--repeats N]
+Run: python tests/benchmarks/bench_local.py [--repeats N]
 The plan is a typical one: three template scenes (curves, a network, a graph) and one of steps, at 30 fps.
 """
 
@@ -12,7 +12,9 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -45,31 +47,46 @@ def draw(plan: ScenePlan, canvas: Canvas, take: Callable[..., object]) -> int:
     return frames
 
 
-def timed(work: Callable[[], int]) -> tuple[float, float]:
+def timed(work: Callable[..., int], *arguments: object) -> tuple[float, float]:
     """Frames per second of wall clock, and per second of CPU of this process and its children."""
     before, start = os.times(), time.perf_counter()
-    frames = work()
+    frames = work(*arguments)
     wall, after = time.perf_counter() - start, os.times()
-    cpu = sum(after[i] - before[i] for i in range(4))
-    return frames / wall, frames / cpu
+    return frames / wall, frames / sum(after[i] - before[i] for i in range(4))
 
 
-def encode(canvas: Canvas, run: Callable[[Callable[..., object]], int]) -> int:
-    with tempfile.TemporaryDirectory() as folder, Encoder(
-        Path(folder) / "clip.mp4", width=canvas.width, height=canvas.height, fps=canvas.fps
-    ) as encoder:
-        return run(encoder.write)
+def only_draw(plan: ScenePlan, canvas: Canvas) -> int:
+    return draw(plan, canvas, lambda frame: None)
 
 
-def replay(plan: ScenePlan, canvas: Canvas, repeats: int) -> tuple[float, float]:
-    """Encoding alone: each scene is drawn first, then written with the clock running."""
+def draw_and_encode(plan: ScenePlan, canvas: Canvas) -> int:
+    with encoder(canvas) as sink:
+        return draw(plan, canvas, sink.write)
+
+
+def encode(canvas: Canvas, held: list[object]) -> int:
+    with encoder(canvas) as sink:
+        for frame in held:
+            sink.write(frame)
+    return len(held)
+
+
+@contextmanager
+def encoder(canvas: Canvas) -> Iterator[Encoder]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "clip.mp4"
+        with Encoder(path, width=canvas.width, height=canvas.height, fps=canvas.fps) as sink:
+            yield sink
+
+
+def only_encode(plan: ScenePlan, canvas: Canvas) -> tuple[float, float]:
+    """Encoding alone: the first ten seconds of each scene are drawn first, then written with the clock running."""
     frames, wall, cpu = 0, 0.0, 0.0
     for index in range(len(plan.scenes)):
-        held = list(LocalEngine().render_scene(plan, index, canvas, lambda step, total: None))[:300]
-        rate = [timed(lambda: encode(canvas, lambda take, held=held: len([take(f) for f in held]))) for _ in range(repeats)]
-        frames += len(held)
-        wall += len(held) / statistics.median(r[0] for r in rate)
-        cpu += len(held) / statistics.median(r[1] for r in rate)
+        drawn = LocalEngine().render_scene(plan, index, canvas, lambda step, total: None)
+        held = list(islice(drawn, 300))
+        rate = timed(encode, canvas, held)
+        frames, wall, cpu = frames + len(held), wall + len(held) / rate[0], cpu + len(held) / rate[1]
     return frames / wall, frames / cpu
 
 
@@ -83,12 +100,14 @@ def main() -> None:
     print(f"{'size':>10} {'what':<8} {'frames/s wall':>14} {'frames/cpu s':>13}")
     for width, height in SIZES:
         canvas = Canvas(width, height, FPS, counts, plan.seed)
-        draws = [timed(lambda: draw(plan, canvas, lambda frame: None)) for _ in range(repeats)]
-        both = [timed(lambda: encode(canvas, lambda take: draw(plan, canvas, take))) for _ in range(repeats)]
-        rows = [("draw", draws), ("encode", [replay(plan, canvas, 1)]), ("both", both)]
-        for name, rates in rows:
-            wall, cpu = (statistics.median(rate[i] for rate in rates) for i in range(2))
-            print(f"{width:>5}x{height:<4} {name:<8} {wall:>14.0f} {cpu:>13.0f}")
+        for name, work in (("draw", only_draw), ("both", draw_and_encode)):
+            show(width, height, name, [timed(work, plan, canvas) for _ in range(repeats)])
+        show(width, height, "encode", [only_encode(plan, canvas)])
+
+
+def show(width: int, height: int, name: str, rates: list[tuple[float, float]]) -> None:
+    wall, cpu = (statistics.median(rate[i] for rate in rates) for i in range(2))
+    print(f"{width:>5}x{height:<4} {name:<8} {wall:>14.0f} {cpu:>13.0f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ def progress(regions: Regions, palette: Palette, steps: int, moment: Moment) -> 
     for i in range(steps):
         tick = Box(left + i * (width + gap), box.centre.y - 4, width, 8)
         filled = 1.0 if i < moment.step else moment.progress if i == moment.step else 0.0
-        items.append(Rect(box=tick, radius=4, fill=palette.line, width=0, name="tick"))
+        items.append(Rect(box=tick.inset(0, 2), radius=2, fill=palette.line, width=0, name="tick"))
         if filled > 0:
             items.append(
                 Rect(
@@ -92,10 +92,13 @@ def progress(regions: Regions, palette: Palette, steps: int, moment: Moment) -> 
 
 @lru_cache(maxsize=512)
 def pages(text: str, width: float, lines: int, most: int) -> tuple[tuple[str, ...], ...]:
-    """What is said, in pages of a few lines; the last of `most` pages ends in an ellipsis if words are left."""
+    """What is said, in pages of as many lines each; the last of `most` pages ends in an ellipsis if words are left."""
     wrapped = wrap(text, SAY_SIZE, width)
     if len(wrapped) > lines:
         wrapped = wrap(text, MIN_TEXT, width)
+    count = -(-len(wrapped) // lines) or 1
+    if count <= most:
+        lines = -(-len(wrapped) // count) or 1
     cut = [wrapped[i : i + lines] for i in range(0, len(wrapped), lines)] or [()]
     if len(cut) > most:
         last = cut[most - 1]
@@ -155,14 +158,28 @@ def _show_line(box: Box, palette: Palette, show: str, readout: str, arrive: floa
     if text:
         room -= measure(text, MIN_TEXT) + 28
         items.append(
-            Text(at=Point(box.right, box.centre.y), text=text, size=MIN_TEXT, colour=palette.accent, anchor="right", name="read-out")
+            Text(
+                at=Point(box.right, box.centre.y),
+                text=text,
+                size=MIN_TEXT,
+                colour=palette.accent,
+                anchor="right",
+                name="read-out",
+            )
         )
     if show:
         fitted = fit(show, room, box.h, SHOW_SIZE, max_lines=1, weight="bold")
         at = Point(box.x + mix(10, 0, arrive), box.centre.y)
         items.append(
-            Text(at=at, text=fitted.lines[0], size=fitted.size, colour=palette.ink, weight="bold",
-                 alpha=mix(0.45, 1.0, arrive), name="show")
+            Text(
+                at=at,
+                text=fitted.lines[0],
+                size=fitted.size,
+                colour=palette.ink,
+                weight="bold",
+                alpha=mix(0.45, 1.0, arrive),
+                name="show",
+            )
         )
     return items
 

@@ -18,7 +18,7 @@ FORMULA_MIN = 16.0
 VISIBLE = 0.95
 """Items below this opacity are on their way in or out; contrast and overlap are asked of those that stand."""
 
-STAGE_SLACK = 8.0
+STAGE_SLACK = 12.0
 """Strokes and halos may reach this far into the margin between the stage and its sheet."""
 
 OVERLAP_SLACK = 6.0

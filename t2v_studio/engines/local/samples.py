@@ -56,12 +56,12 @@ _MORE: dict[str, list[dict[str, Any]]] = {
 def sample_plans() -> dict[str, ScenePlan]:
     """One plan for each kind: its scenes from the lesson templates, and further settings of its parameters."""
     scenes: dict[str, list[dict[str, Any]]] = {kind: [] for kind in VISUALS}
-    topics = dict.fromkeys(VISUALS, "Support vector machines")
+    topics: dict[str, str] = dict.fromkeys(VISUALS, "Support vector machines")
     for name, template in load_templates().items():
         if name == GENERAL:
             continue
         for scene in template.scenes:
-            kind = scene.visual.kind
+            kind: str = scene.visual.kind
             topics[kind] = template.title
             steps = [{"say": step.say, "show": step.show} for step in scene.steps]
             scenes[kind].append(

@@ -55,7 +55,10 @@ def test_a_scene_has_exactly_its_frames(frames: int) -> None:
 
 @pytest.mark.parametrize("kind", ["process", "gradient_descent"])
 def test_frames_are_the_same_in_another_process(kind: str) -> None:
-    runs = [subprocess.run([sys.executable, "-c", DIGEST, kind], capture_output=True, text=True, check=True) for _ in range(2)]
+    runs = [
+        subprocess.run([sys.executable, "-c", DIGEST, kind], capture_output=True, text=True, check=True)
+        for _ in range(2)
+    ]
     assert runs[0].stdout == runs[1].stdout
     plan, digest = PLANS[kind], hashlib.sha256()
     for frame in LocalEngine().render_scene(plan, 0, canvas(plan), silent):
@@ -79,7 +82,10 @@ def test_painting_only_what_changed_gives_the_picture_of_painting_all(kind: str)
 
 def test_an_equal_list_is_the_same_array_and_old_arrays_stay_as_they_were() -> None:
     def items(x: float) -> list[Item]:
-        return [Rect(box=Box(10, 10, 200, 100), fill="#336699"), Circle(centre=Point(x, 300), radius=20, fill="#aa3300")]
+        return [
+            Rect(box=Box(10, 10, 200, 100), fill="#336699"),
+            Circle(centre=Point(x, 300), radius=20, fill="#aa3300"),
+        ]
 
     raster = Raster(320, 240, "#ffffff")
     first = raster.frame(items(100))
@@ -107,7 +113,10 @@ def test_only_arrays_that_nobody_holds_are_painted_over() -> None:
 
 
 def test_layers_decide_what_lies_on_top() -> None:
-    items = [Rect(box=Box(0, 0, 720, 720), fill="#000000", layer=2), Rect(box=Box(0, 0, 720, 720), fill="#ff0000", layer=1)]
+    items = [
+        Rect(box=Box(0, 0, 720, 720), fill="#000000", layer=2),
+        Rect(box=Box(0, 0, 720, 720), fill="#ff0000", layer=1),
+    ]
     assert tuple(Raster(64, 64, "#ffffff").frame(items)[32, 32][:3]) == (0, 0, 0)
 
 
@@ -155,7 +164,9 @@ def test_both_arms_of_a_pair_have_the_same_regions() -> None:
         other = lengthened(plan).model_copy(update={"sources": plan.sources})
         for size in ((1280, 720), (720, 720), (720, 1280)):
             units = design_size(*size)
-            pair = [compose(p, 0, width=units[0], height=units[1], theme="light", show_sources=True) for p in (plan, other)]
+            pair = [
+                compose(p, 0, width=units[0], height=units[1], theme="light", show_sources=True) for p in (plan, other)
+            ]
             assert pair[0].regions == pair[1].regions
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from t2v_studio.engines.local.composition import compose
 from t2v_studio.engines.local.display import Box, Circle, Item, Point, Rect, Text
+from t2v_studio.engines.local.kinds import KINDS
 from t2v_studio.engines.local.kinds.process import ProcessKind, key_phrase
 from t2v_studio.engines.local.layout import Regions, arrange
 from t2v_studio.engines.local.lint import contrast, lint, lint_composition, lint_stage
@@ -43,10 +44,21 @@ def test_planted_faults_are_found(items: list[Item], rule: str) -> None:
     assert [finding.rule for finding in lint(items, FRAME, LIGHT)] == [rule]
 
 
+def test_every_visual_of_a_plan_has_its_kind() -> None:
+    assert set(KINDS) == set(VISUALS) == set(PLANS)
+
+
 def test_good_neighbours_are_left_alone() -> None:
-    items = [Rect(box=Box(50, 50, 400, 100), fill=LIGHT.ink), text(100, 100, colour=LIGHT.surface), text(100, 200), text(100, 240)]
+    items = [
+        Rect(box=Box(50, 50, 400, 100), fill=LIGHT.ink),
+        text(100, 100, colour=LIGHT.surface),
+        text(100, 200),
+        text(100, 240),
+    ]
     assert lint(items, FRAME, LIGHT) == []
-    assert lint([text(100, 100), text(110, 100, alpha=0.4)], FRAME, LIGHT) == [], "a text on its way in may pass another"
+    assert lint([text(100, 100), text(110, 100, alpha=0.4)], FRAME, LIGHT) == [], (
+        "a text on its way in may pass another"
+    )
 
 
 def test_leaving_the_stage_is_found() -> None:
@@ -97,10 +109,22 @@ def test_the_other_themes_can_be_read_too(kind: str, theme: str) -> None:
 
 def _process(layout: str, count: int, long: bool) -> Scene:
     show = "A label that runs on until it holds all the eighty characters that it may have.."
-    words = ["Look", "Measure the gap", "Keep the widest street", "Support vectors decide", "Slack", "Bend", "Test", "Repeat"]
+    words = [
+        "Look",
+        "Measure the gap",
+        "Keep the widest street",
+        "Support vectors decide",
+        "Slack",
+        "Bend",
+        "Test",
+        "Repeat",
+    ]
     steps = [{"say": "One idea in a sentence.", "show": show if long else words[n]} for n in range(count)]
     visual = {"kind": "process", "layout": layout, "centre": "A word for the centre"}
-    data = {"topic": "t", "scenes": [{"id": "a", "title": "Title", "steps": steps, "visual": visual, "formula": "a^2+b^2=c^2"}]}
+    data = {
+        "topic": "t",
+        "scenes": [{"id": "a", "title": "Title", "steps": steps, "visual": visual, "formula": "a^2+b^2=c^2"}],
+    }
     return parse_plan(data).scenes[0]
 
 
@@ -133,7 +157,10 @@ def test_each_step_appears_once_and_in_order(layout: str) -> None:
 
 
 def test_a_step_without_a_label_takes_the_first_words_of_what_is_said() -> None:
-    assert key_phrase(Step(say="A long sentence of more than seven words, surely.")) == "A long sentence of more than seven…"
+    assert (
+        key_phrase(Step(say="A long sentence of more than seven words, surely."))
+        == "A long sentence of more than seven…"
+    )
     assert key_phrase(Step(say="Short one.")) == "Short one"
     assert key_phrase(Step(say="Said", show="  Shown  label ")) == "Shown label"
 

@@ -31,7 +31,9 @@ def test_balanced_lines_break_no_word_that_fits() -> None:
         assert {word for line in balanced(SENTENCE, 30, width, "bold") for word in line.split()} <= words
 
 
-@pytest.mark.parametrize("text", ["short", SENTENCE, SENTENCE * 6, "x" * 300, "Donaudampfschifffahrtsgesellschaft " * 4])
+@pytest.mark.parametrize(
+    "text", ["short", SENTENCE, SENTENCE * 6, "x" * 300, "Donaudampfschifffahrtsgesellschaft " * 4]
+)
 @pytest.mark.parametrize(("width", "height"), [(120.0, 40.0), (300.0, 90.0), (1100.0, 50.0)])
 def test_fitted_text_never_overflows(text: str, width: float, height: float) -> None:
     fitted = fit(text, width, height, 40)

@@ -207,7 +207,18 @@ def _card(card: Box, index: int, label: str, letters: Lettering, moment: Moment,
     there, lit = _arrival(index, moment), _emphasis(index, moment)
     items: list[Item] = []
     if there < 1.0:
-        items.append(Rect(box=card, radius=16, fill=pal.surface, stroke=pal.line, width=2, dash=(7, 7), alpha=1 - there, name="slot"))
+        items.append(
+            Rect(
+                box=card,
+                radius=16,
+                fill=pal.surface,
+                stroke=pal.line,
+                width=2,
+                dash=(7, 7),
+                alpha=1 - there,
+                name="slot",
+            )
+        )
         items += _number(card, letters.flat, index, pal.surface, pal.line, pal.muted, 1 - there)
     if there <= 0.01:
         return items
