@@ -41,12 +41,11 @@ class Page:
         self.loads.append({"fn": handler, "inputs": inputs, "outputs": outputs})
 
 
-QUIET: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
-"""For listeners that only read rows or write one."""
 OFF, ON = ["t2-off"], ["t2-on"]
 """Classes of a column that comes and goes. Gradio 6.31 forgets a video's value when its column's `visible` changes."""
-NOTIFYING: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
-"""For listeners that write a State to which others listen: Gradio 6.31 reports such changes through its queue alone."""
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+"""For listeners that only read rows or write one. They go through the queue, because Gradio 6.31 brings neither
+a toast nor the change of a State to the page when a listener has `queue=False`."""
 
 
 def target(kind: str, name: str, **more: Any) -> dict[str, Any]:

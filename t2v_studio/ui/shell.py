@@ -13,7 +13,7 @@ from t2v_studio.studio import Studio
 from t2v_studio.ui import tabs
 from t2v_studio.ui.components import header, jobs_panel, viewer
 from t2v_studio.ui.notices import guarded
-from t2v_studio.ui.page import NOTIFYING, PACE_BUSY_S, QUIET, Page, target
+from t2v_studio.ui.page import PACE_BUSY_S, QUIET, Page, target
 
 
 def tab_modules() -> list[ModuleType]:
@@ -67,5 +67,5 @@ def _links(page: Page, first_job: gr.State, demo: gr.Blocks) -> None:
 
     page.opened.change(choose_tab, page.opened, page.tabs, **QUIET)
     for wanted in page.loads:
-        demo.load(wanted["fn"], wanted["inputs"], wanted["outputs"], **NOTIFYING)
-    demo.load(follow_link, None, [page.opened, first_job, page.header], **NOTIFYING)
+        demo.load(wanted["fn"], wanted["inputs"], wanted["outputs"], **QUIET)
+    demo.load(follow_link, None, [page.opened, first_job, page.header], **QUIET)

@@ -40,7 +40,7 @@ def plan(topic: str = "Gradient descent", cited: bool = True) -> ScenePlan:
     scenes = [
         Scene(
             id=f"scene{number}", title=f"Scene {number}", seconds=2.0,
-            steps=[Step(say=f"Step {step} of scene {number}.", show=f"step {step}", cites=["s1"] if cited and step == 1 else []) for step in (1, 2)],
+            steps=[Step(say=f"Step {step} of scene {number} on {topic}.", show=f"step {step}", cites=["s1"] if cited and step == 1 else []) for step in (1, 2)],
         )
         for number in (1, 2)
     ]  # fmt: skip

@@ -12,7 +12,7 @@ from t2v_studio.ui import markup
 from t2v_studio.ui.components import job_card
 from t2v_studio.ui.components.header import state_line
 from t2v_studio.ui.notices import guarded
-from t2v_studio.ui.page import NOTIFYING, PACE_BUSY_S, PACE_IDLE_S, QUIET, Page, target
+from t2v_studio.ui.page import PACE_BUSY_S, PACE_IDLE_S, QUIET, Page, target
 
 SHOWN, LOG_LINES = 15, 40
 UNSEEN_KINDS = frozenset({"search"})
@@ -109,9 +109,9 @@ def build(studio: Studio, page: Page, first_job: gr.State) -> gr.HTML:
     def opened(before: str, pace_s: float, wanted_job: str) -> Any:
         return (*view("", pace_s, wanted_job), wanted_job)
 
-    page.timer.tick(tick, [shown, pace, log_of], outputs, trigger_mode="once", **NOTIFYING)
+    page.timer.tick(tick, [shown, pace, log_of], outputs, trigger_mode="once", **QUIET)
     shown.change(recount, ended, [page.header, ended], **QUIET)
-    panel.click(act, [shown, pace, log_of], [*outputs, log_of, page.opened], **NOTIFYING)
+    panel.click(act, [shown, pace, log_of], [*outputs, log_of, page.opened], **QUIET)
     first_job.change(opened, [shown, pace, first_job], [*outputs, log_of], **QUIET)
     page.on_load(tick, [gr.State(""), pace, log_of], outputs)
     return panel

@@ -14,7 +14,7 @@ from t2v_studio.studio import Studio
 from t2v_studio.ui import markup
 from t2v_studio.ui.components import evidence, player
 from t2v_studio.ui.notices import guarded
-from t2v_studio.ui.page import NOTIFYING, OFF, ON, Page, target
+from t2v_studio.ui.page import OFF, ON, QUIET, Page, target
 from t2v_studio.workspace import new_id
 
 ARMS = {
@@ -63,8 +63,9 @@ def settings_table(record: VideoRecord) -> str:
         ("id", record.id),
         ("SHA-256", record.video_sha256),
     ]
+    titles = {scene.id: scene.title for scene in record.plan.scenes}
     scenes = (
-        (markup.text(one.id), markup.text(one.engine + (f" (instead of {one.fallback})" if one.fallback else "")), markup.text(one.seed),
+        (markup.text(titles.get(one.id, one.id)), markup.text(one.engine + (f" (instead of {one.fallback})" if one.fallback else "")), markup.text(one.seed),
          markup.text(markup.duration(one.duration_s)), verdict_chip(one.verdict))
         for one in record.scenes
     )  # fmt: skip
@@ -187,7 +188,7 @@ def build(page: Page, name: str) -> ResultView:
     draw.click(
         figure, [shown, scene, at, kind], [sketch, get_figure], show_progress="minimal", api_visibility="private"
     )
-    again.click(make_again, shown, page.again, **NOTIFYING)
-    other.click(other_arm, shown, [page.opened, page.again], **NOTIFYING)
+    again.click(make_again, shown, page.again, **QUIET)
+    other.click(other_arm, shown, [page.opened, page.again], **QUIET)
     cited.click(show_source, shown, page.viewer, show_progress="minimal", api_visibility="private")
     return view

@@ -15,7 +15,7 @@ from t2v_studio.studio import Studio
 from t2v_studio.ui import form, markup, plan_table
 from t2v_studio.ui.components import job_card, pair_view, plan_view, request_form, result_view
 from t2v_studio.ui.notices import guarded
-from t2v_studio.ui.page import NOTIFYING, QUIET, Page, busy, target
+from t2v_studio.ui.page import QUIET, Page, busy, target
 
 NAME, LABEL, ORDER = "generate", "Generate", 20
 KINDS = frozenset({"plan", "video", "pair"})
@@ -104,10 +104,8 @@ class _Flow:
             return submit
 
         for button, what in ((plan_button, "plan"), (make_button, "video"), (pair_button, "pair")):
-            button.click(submitter(what), [self.plan.plan, self.plan.table, *self.inputs], outputs, show_progress="hidden", queue=False,
-                         trigger_mode="once", api_visibility="private")  # fmt: skip
-        self.controls["topic"].submit(submitter("plan"), [self.plan.plan, self.plan.table, *self.inputs], outputs, show_progress="hidden", queue=False,
-                                      trigger_mode="once", api_visibility="private")  # fmt: skip
+            button.click(submitter(what), [self.plan.plan, self.plan.table, *self.inputs], outputs, trigger_mode="once", **QUIET)  # fmt: skip
+        self.controls["topic"].submit(submitter("plan"), [self.plan.plan, self.plan.table, *self.inputs], outputs, trigger_mode="once", **QUIET)  # fmt: skip
 
         @guarded
         def from_record(what: dict[str, Any] | None) -> Any:
@@ -186,7 +184,7 @@ class _Flow:
             [self.following, self.seen],
             [self.status, self.preview, self.following, self.done, self.seen],
             trigger_mode="once",
-            **NOTIFYING,
+            **QUIET,
         )
         self.status.click(cancel, None, self.status, **QUIET)
         outputs = [*result.outputs, *pair.outputs, *self.plan.outputs]
