@@ -114,9 +114,7 @@ def _levels(run: Descent, axes: Axes, palette: Palette) -> list[Item]:
 
     xs, ys = np.linspace(*axes.x, 61), np.linspace(*axes.y, 61)
     values = run.function.value(np.stack(np.meshgrid(xs, ys), axis=-1))
-    floor = float(run.function.value(np.array(run.function.minimum)))
-    shares = np.linspace(0.08, 1.0, 10) ** 2
-    levels = floor + shares * (float(np.quantile(values, 0.97)) - floor)
+    levels = np.quantile(values, np.linspace(0.025, 0.97, 10))
     maker = contourpy.contour_generator(xs, ys, values, fill_type="OuterCode", line_type="Separate")
     items: list[Item] = []
     for rank, level in enumerate(levels[::-1]):
@@ -245,10 +243,9 @@ def _arrow(run: Descent, axes: Axes, step: int, grown: float, palette: Palette) 
 
 def _gone(axes: Axes, x: float, y: float, palette: Palette) -> list[Item]:
     """The point has left the picture: say so where it left."""
-    right = x > (axes.x[0] + axes.x[1]) / 2
-    text = "left the picture ↗" if right else "↖ left the picture"
-    at = Point(axes.box.right - 8 if right else axes.box.x + 12, axes.box.y + 18)
-    return [Text(at=at, text=text, size=26, colour=palette.negative, weight="bold", anchor="right" if right else "left",
+    arrow = "↗" if x > (axes.x[0] + axes.x[1]) / 2 else "↖"
+    text, at = f"left the picture {arrow}", Point(axes.box.centre.x, axes.box.y + 18)
+    return [Text(at=at, text=text, size=26, colour=palette.negative, weight="bold", anchor="centre",
                  layer=5, name="flag")]  # fmt: skip
 
 

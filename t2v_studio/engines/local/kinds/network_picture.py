@@ -77,7 +77,7 @@ def _plan(run: NetworkPass, stage: Stage) -> Plan:
     loss_box = Box(box.right - loss_width - 2, middle - 72, loss_width, 144)
     return Plan(
         units, (wide, high), loss_box, _weight_places(run, units, (wide, high), stage, sublabels, "−0.00"),
-        _weight_places(run, units, (wide, high), stage, sublabels, "−0.00 → −0.00"), sublabels,
+        _weight_places(run, units, (wide, high), stage, sublabels, "−0.000 → −0.000"), sublabels,
         stage.measure("−0.00", MIN_TEXT, "regular"), tuple(_headings(run, units, loss_box, stage)),
     )  # fmt: skip
 
@@ -164,8 +164,8 @@ def _weight_label(
     place, text, wide = plan.labels[layer].get((to, source)), number(weight), plan.widest
     if at.update > 0.02 and plan.changes[layer]:
         place = plan.changes[layer][to, source]
-        text = f"{number(float(run.weights[layer][to, source]))} → {number(weight)}"
-        wide = stage.measure("−0.00 → −0.00", MIN_TEXT, "regular")
+        text = f"{number(float(run.weights[layer][to, source]), 3)} → {number(weight, 3)}"
+        wide = stage.measure("−0.000 → −0.000", MIN_TEXT, "regular")
     if place is None:
         return []
     backing = stage.palette.highlight if at.update > 0.02 else stage.palette.surface

@@ -20,6 +20,11 @@ from t2v_studio.engines.local.kinds.edges import (
 from t2v_studio.engines.local.kinds.ink import readable_on
 from t2v_studio.engines.local.simulations.search import ASPECT, Entry, Expansion, Search
 
+OFFSETS = (
+    *((0, 1), (0, -1), (1, 0), (-1, 0), (0.75, 0.8), (-0.75, 0.8), (0.75, -0.8), (-0.75, -0.8)),
+    *((0.45, 1), (-0.45, 1), (0.45, -1), (-0.45, -1), (1, 0.5), (1, -0.5), (-1, 0.5), (-1, -0.5)),
+)
+"""Where the costs of a node may stand around it, in shares of the reach aside and above."""
 TITLES = {
     "bfs": "Queue: first in, first out",
     "dfs": "Stack: last in, first out",
@@ -135,8 +140,7 @@ def _note_places(
     places: list[Point | None] = []
     for centre in centres:
         reach, aside = radius + 23, radius + width / 2 + 14
-        offsets = [(0, 1), (0, -1), (1, 0), (-1, 0), (0.75, 0.8), (-0.75, 0.8), (0.75, -0.8), (-0.75, -0.8)]
-        options = [Point(centre.x + dx * aside, centre.y + dy * reach) for dx, dy in offsets]
+        options = [Point(centre.x + dx * aside, centre.y + dy * reach) for dx, dy in OFFSETS]
         best = min(options, key=lambda p: _crowding(p, width, taken, segments, field))
         clear = _crowding(best, width, taken, segments, field)[0] <= 0
         crowded = crowded or not clear

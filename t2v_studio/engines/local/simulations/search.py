@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -148,6 +149,7 @@ def _walk_back(graph: Graph, parents: dict[int, int]) -> tuple[int, ...]:
     return tuple(reversed(path))
 
 
+@lru_cache(maxsize=32)
 def grow_graph(nodes: int, seed: int) -> Graph:
     """A connected planar graph on spread-out points, the same for every algorithm.
 
