@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ class LexicalIndex:
 
     def __init__(self, ids: Sequence[str], documents: Sequence[str]) -> None:
         import bm25s
+
+        logging.getLogger("bm25s").setLevel(logging.WARNING)  # its import sets DEBUG and a handler of its own
 
         self._ids = list(ids)
         self._stemmer = _stemmer()
