@@ -152,4 +152,129 @@ def _m004_page_breaks(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE passage ADD COLUMN breaks TEXT NOT NULL DEFAULT '[]'")
 
 
-MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [_m001_library, _m002_jobs, _m003_videos, _m004_page_breaks]
+def _m005_studies(connection: sqlite3.Connection) -> None:
+    """Blind studies. The event log only grows, what is locked stays as it is, nothing is written after close."""
+    for statement in (*_STUDY_TABLES, *_study_triggers()):
+        connection.execute(statement)
+
+
+_STUDY_TABLES = (
+    """CREATE TABLE study (
+        id TEXT PRIMARY KEY, title TEXT NOT NULL, pack TEXT NOT NULL DEFAULT '',
+        state TEXT NOT NULL CHECK (state IN ('draft', 'locked', 'collecting', 'closed', 'unblinded')),
+        seed INTEGER NOT NULL, raters INTEGER NOT NULL DEFAULT 0, rubric_version TEXT NOT NULL,
+        design TEXT NOT NULL DEFAULT '', design_sha256 TEXT NOT NULL DEFAULT '', created_at TEXT NOT NULL,
+        locked_at TEXT, collecting_at TEXT, closed_at TEXT, unblinded_at TEXT)""",
+    """CREATE TABLE criterion (
+        study_id TEXT NOT NULL REFERENCES study(id) ON DELETE CASCADE, key TEXT NOT NULL, label TEXT NOT NULL,
+        ordinal INTEGER NOT NULL, anchors TEXT NOT NULL, hint TEXT NOT NULL, PRIMARY KEY (study_id, key))""",
+    """CREATE TABLE topic (
+        study_id TEXT NOT NULL REFERENCES study(id) ON DELETE CASCADE, key TEXT NOT NULL, ordinal INTEGER NOT NULL,
+        title TEXT NOT NULL, objective TEXT NOT NULL, pair_id TEXT NOT NULL, PRIMARY KEY (study_id, key))""",
+    """CREATE TABLE clip (
+        id TEXT PRIMARY KEY, study_id TEXT NOT NULL, topic_key TEXT NOT NULL, variant TEXT NOT NULL,
+        video_id TEXT NOT NULL, sha256 TEXT NOT NULL, blind_token TEXT NOT NULL UNIQUE, blind_sha256 TEXT NOT NULL,
+        path TEXT NOT NULL, fps REAL NOT NULL, frames INTEGER NOT NULL, duration_s REAL NOT NULL,
+        width INTEGER NOT NULL, height INTEGER NOT NULL, generation TEXT NOT NULL, verdict TEXT NOT NULL,
+        UNIQUE (study_id, topic_key, variant),
+        FOREIGN KEY (study_id, topic_key) REFERENCES topic(study_id, key) ON DELETE CASCADE)""",
+    """CREATE TABLE rater (
+        id TEXT PRIMARY KEY, study_id TEXT NOT NULL REFERENCES study(id) ON DELETE CASCADE, number INTEGER NOT NULL,
+        pseudonym TEXT NOT NULL, token_sha256 TEXT NOT NULL DEFAULT '', role TEXT NOT NULL DEFAULT 'examiner',
+        invited_at TEXT, consent_at TEXT, training_done_at TEXT, finished_at TEXT, last_seen_at TEXT,
+        UNIQUE (study_id, number), UNIQUE (study_id, pseudonym))""",
+    """CREATE TABLE assignment (
+        id TEXT PRIMARY KEY, study_id TEXT NOT NULL REFERENCES study(id) ON DELETE CASCADE,
+        rater_id TEXT NOT NULL REFERENCES rater(id), topic_key TEXT NOT NULL, position INTEGER NOT NULL,
+        kind TEXT NOT NULL CHECK (kind IN ('practice', 'main', 'repeat', 'identical')),
+        left_clip TEXT NOT NULL REFERENCES clip(id), right_clip TEXT NOT NULL REFERENCES clip(id),
+        left_token TEXT NOT NULL UNIQUE, right_token TEXT NOT NULL UNIQUE,
+        status TEXT NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'done')), submitted_at TEXT,
+        UNIQUE (rater_id, position))""",
+    """CREATE TABLE score_event (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE,
+        study_id TEXT NOT NULL REFERENCES study(id), rater_id TEXT NOT NULL REFERENCES rater(id),
+        assignment_id TEXT NOT NULL REFERENCES assignment(id),
+        kind TEXT NOT NULL CHECK (kind IN ('score', 'comment', 'preference', 'exposure', 'guess')),
+        side TEXT NOT NULL DEFAULT '', criterion TEXT NOT NULL DEFAULT '',
+        value INTEGER CHECK (value IS NULL OR value BETWEEN 1 AND 5), reason TEXT NOT NULL DEFAULT '',
+        comment TEXT NOT NULL DEFAULT '', details TEXT NOT NULL DEFAULT '{}', client_ts TEXT NOT NULL DEFAULT '',
+        server_ts TEXT NOT NULL, revision INTEGER NOT NULL, schema_version INTEGER NOT NULL DEFAULT 1)""",
+    "CREATE INDEX score_event_assignment ON score_event(assignment_id, seq)",
+    """CREATE TABLE score (
+        assignment_id TEXT NOT NULL REFERENCES assignment(id), side TEXT NOT NULL CHECK (side IN ('left', 'right')),
+        criterion TEXT NOT NULL, value INTEGER CHECK (value IS NULL OR value IN (1, 2, 3, 4, 5)),
+        reason TEXT NOT NULL DEFAULT '' CHECK (reason IN ('', 'cannot_judge')), comment TEXT NOT NULL DEFAULT '',
+        revision INTEGER NOT NULL, PRIMARY KEY (assignment_id, side, criterion))""",
+    """CREATE TABLE remark (
+        assignment_id TEXT NOT NULL REFERENCES assignment(id), side TEXT NOT NULL CHECK (side IN ('left', 'right')),
+        text TEXT NOT NULL, revision INTEGER NOT NULL, PRIMARY KEY (assignment_id, side))""",
+    """CREATE TABLE exposure (
+        assignment_id TEXT NOT NULL REFERENCES assignment(id), side TEXT NOT NULL CHECK (side IN ('left', 'right')),
+        seconds REAL NOT NULL DEFAULT 0, plays INTEGER NOT NULL DEFAULT 0, reached_end INTEGER NOT NULL DEFAULT 0,
+        failed INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (assignment_id, side))""",
+    """CREATE TABLE opening (
+        assignment_id TEXT PRIMARY KEY REFERENCES assignment(id), opened_at TEXT NOT NULL)""",
+    """CREATE TABLE preference (
+        assignment_id TEXT PRIMARY KEY REFERENCES assignment(id),
+        winner TEXT NOT NULL CHECK (winner IN ('left', 'tie', 'right')), confidence INTEGER, revision INTEGER NOT NULL)""",
+    """CREATE TABLE guess (
+        assignment_id TEXT PRIMARY KEY REFERENCES assignment(id),
+        side TEXT NOT NULL CHECK (side IN ('left', 'right', 'unsure')), confidence INTEGER, revision INTEGER NOT NULL)""",
+    """CREATE TABLE audit (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, study_id TEXT NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL,
+        before_hash TEXT NOT NULL DEFAULT '', after_hash TEXT NOT NULL DEFAULT '', details TEXT NOT NULL DEFAULT '{}',
+        at TEXT NOT NULL)""",
+    """CREATE TABLE metric_run (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, study_id TEXT NOT NULL DEFAULT '', clip_id TEXT NOT NULL DEFAULT '',
+        adapter TEXT NOT NULL DEFAULT '', epoch INTEGER, metric TEXT NOT NULL, value REAL,
+        params TEXT NOT NULL DEFAULT '{}', version TEXT NOT NULL DEFAULT '', weights_sha256 TEXT NOT NULL DEFAULT '',
+        status TEXT NOT NULL CHECK (status IN ('ok', 'unavailable', 'error')), error TEXT NOT NULL DEFAULT '',
+        seconds REAL NOT NULL DEFAULT 0, at TEXT NOT NULL)""",
+)
+
+
+def _study_triggers() -> list[str]:
+    """The promises of a study, held by the database itself, whoever writes."""
+    made = []
+    for table in ("score_event", "audit"):
+        for act in ("UPDATE", "DELETE"):
+            made.append(
+                f"CREATE TRIGGER {table}_no_{act.lower()} BEFORE {act} ON {table} "
+                f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+            )
+    for table in ("topic", "criterion", "clip"):
+        for act, row in (("INSERT", "NEW"), ("UPDATE", "OLD"), ("DELETE", "OLD")):
+            made.append(
+                f"CREATE TRIGGER {table}_locked_{act.lower()} BEFORE {act} ON {table} "
+                f"WHEN (SELECT state FROM study WHERE id = {row}.study_id) != 'draft' "
+                "BEGIN SELECT RAISE(ABORT, 'the study is locked'); END"
+            )
+    made.append(
+        "CREATE TRIGGER assignment_locked BEFORE UPDATE OF study_id, rater_id, topic_key, position, kind, left_clip, "
+        "right_clip, left_token, right_token ON assignment "
+        "WHEN (SELECT state FROM study WHERE id = OLD.study_id) != 'draft' "
+        "BEGIN SELECT RAISE(ABORT, 'the study is locked'); END"
+    )
+    shut = "(SELECT state FROM study WHERE id = {}) NOT IN ('locked', 'collecting')"
+    owner = "(SELECT study_id FROM assignment WHERE id = {}.assignment_id)"
+    closing = "BEGIN SELECT RAISE(ABORT, 'the study takes no answers'); END"
+    made.append(
+        f"CREATE TRIGGER score_event_closed BEFORE INSERT ON score_event WHEN {shut.format('NEW.study_id')} {closing}"
+    )
+    for table in ("score", "remark", "exposure", "preference", "guess"):
+        for act, row in (("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD")):
+            made.append(
+                f"CREATE TRIGGER {table}_closed_{act.lower()} BEFORE {act} ON {table} "
+                f"WHEN {shut.format(owner.format(row))} {closing}"
+            )
+    return made
+
+
+MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [
+    _m001_library,
+    _m002_jobs,
+    _m003_videos,
+    _m004_page_breaks,
+    _m005_studies,
+]

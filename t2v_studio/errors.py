@@ -53,6 +53,12 @@ class BusyError(StudioError):
     exit_code = 5
 
 
+class ConflictError(StudioError):
+    """The thing is not in a state that allows this step, or another window was newer."""
+
+    exit_code = 7
+
+
 class LimitError(StudioError):
     """A limit on time, memory or size was reached."""
 

@@ -110,6 +110,14 @@ class Workspace:
     def pair(self, pair_id: str) -> Path:
         return self.pairs / _checked(pair_id)
 
+    def study(self, study_id: str) -> Path:
+        return self.studies / _checked(study_id)
+
+    @property
+    def backups(self) -> Path:
+        """Copies of the database; beside it, so that none is ever served."""
+        return self.data / "backups"
+
     def relative(self, path: Path) -> str:
         """`path` as it stands in records: relative to the workspace root, with slashes."""
         resolved = path.resolve()
