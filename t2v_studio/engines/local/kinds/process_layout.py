@@ -175,7 +175,7 @@ def _link(a: Box, b: Box) -> Path:
 def _ring(labels: tuple[str, ...], box: Box) -> Plan | None:
     """Cards on an ellipse, joined by its arcs; None where they would touch."""
     count = len(labels)
-    if count < 3 or count > 6:
+    if count < 3 or count > 6 or box.h > 1.05 * box.w:
         return None
     w = min(300.0, box.w * 0.31)
     h = min(110.0, box.h * 0.27)
