@@ -97,7 +97,9 @@ def _contents_pages(lines: list[Placed]) -> None:
     for page in _by_page(lines).values():
         free = [placed for placed in page if not placed.reason]
         leading = [placed for placed in free if LEADERS.search(placed.text) and re.search(r"\w$", placed.text)]
-        ending = [placed for placed in free if _CONTENTS_LINE.match(placed.text) and not _INDEX_LINE.search(placed.text)]
+        ending = [
+            placed for placed in free if _CONTENTS_LINE.match(placed.text) and not _INDEX_LINE.search(placed.text)
+        ]
         numbered = [placed for placed in ending if re.match(r"[\dA-Z]+(\.\d+)*\s", placed.text)]
         listed = len(numbered) >= 5 and len(ending) >= 0.5 * len(free)
         chosen = {id(placed) for placed in leading + (ending if listed or len(leading) >= 4 else [])}
@@ -170,7 +172,12 @@ def _mono_tail(lines: list[Placed], index: int, margins: dict[int, list[float]])
     if before is None or before.reason or before.line.mono >= 0.6 or is_whole(before.text):
         return False
     placed = lines[index]
-    if before.text.endswith(":") or before.line.size != placed.line.size or before.line.y is None or placed.line.y is None:
+    if (
+        before.text.endswith(":")
+        or before.line.size != placed.line.size
+        or before.line.y is None
+        or placed.line.y is None
+    ):
         return False
     return abs(indent(placed, margins)) < 4 and 0 < before.line.y - placed.line.y < 1.35 * (placed.line.size or 10)
 
@@ -230,7 +237,9 @@ def _footnotes(lines: list[Placed], body: float) -> None:
                 taken = taken and placed.reason in ("code", "running_head", "page_number")
                 continue
             low = all(
-                other.reason or (other.line.size or 0) <= 0.92 * body or (other.line.y or 0) > (placed.line.y or 0)
+                other.reason
+                or (other.line.size or 0) <= 0.92 * body
+                or (other.line.y or 0) > (placed.line.y or 0)
                 or abs((other.line.x or 0) - (placed.line.x or 0)) > 150
                 for other in page[position + 1 :]
             )
@@ -269,7 +278,9 @@ def _word_share(text: str, known: Vocabulary) -> float:
 
 
 def _signs(text: str) -> bool:
-    return any(char in "=<>|+∆√′^_\\" or unicodedata.category(char) == "Sm" or "\u0370" <= char <= "\u03ff" for char in text)
+    return any(
+        char in "=<>|+∆√′^_\\" or unicodedata.category(char) == "Sm" or "\u0370" <= char <= "\u03ff" for char in text
+    )
 
 
 def _tables(lines: list[Placed]) -> None:

@@ -143,7 +143,10 @@ def _share_out(first: Group, second: Group, min_words: int, max_words: int) -> l
         if abs(done - half) < nearest and max(done, rest) <= max_words:
             best, nearest = position, abs(done - half)
     # sentences between the two may have been rejected, so the second part's place is only known by counting
-    return [Group(together[:best], first.first), Group(together[best:], second.first if best >= len(first.atoms) else -1)]
+    return [
+        Group(together[:best], first.first),
+        Group(together[best:], second.first if best >= len(first.atoms) else -1),
+    ]
 
 
 def _as_passages(groups: list[Group], pieces: list[Atom], reading: Reading, book_id: str) -> list[Passage]:

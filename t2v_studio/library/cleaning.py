@@ -39,7 +39,10 @@ def _folded(char: str) -> str:
         return " "
     if category in ("Cc", "Co", "Cn", "Cs"):
         return UNREADABLE
-    if unicodedata.decomposition(char).startswith(("<super>", "<sub>", "<fraction>", "<font>")) or char in "\u2026\xb4\xa8":
+    if (
+        unicodedata.decomposition(char).startswith(("<super>", "<sub>", "<fraction>", "<font>"))
+        or char in "\u2026\xb4\xa8"
+    ):
         return char
     return char if category == "Mn" else unicodedata.normalize("NFKC", char)
 
@@ -65,7 +68,9 @@ def joined(left: str, right: str, known: Vocabulary) -> str:
         return left or right
     match = _HYPHENATED.search(left)
     if not match:
-        glue = "" if left.endswith(("/", "_")) and "://" in left[-120:] and " " not in left[left.rfind("://") :] else " "
+        glue = (
+            "" if left.endswith(("/", "_")) and "://" in left[-120:] and " " not in left[left.rfind("://") :] else " "
+        )
         return left + glue + right
     head = match[1].lower()
     tail = re.match(r"[^\W\d_]+", right)

@@ -112,7 +112,9 @@ def _report_last(report: Report) -> None:
         log.info("cancel arrived after the book was saved")
 
 
-def remove_book(book_id: str, *, workspace: Workspace, index: VectorIndex, report: Report | None = None) -> dict[str, Any]:
+def remove_book(
+    book_id: str, *, workspace: Workspace, index: VectorIndex, report: Report | None = None
+) -> dict[str, Any]:
     """Erase a book: rows, vectors, stored file and page pictures, then compact both stores.
 
     Returns book, title, erased; erased is False where the vector store cannot compact its files.

@@ -44,7 +44,12 @@ class _Child:
     def __init__(self, arguments: list[str], password: str) -> None:
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115
         self.process = subprocess.Popen(
-            arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, env=environment(), close_fds=True
+            arguments,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            env=environment(),
+            close_fds=True,
         )
         assert self.process.stdin and self.process.stdout
         self.lines: queue.Queue[bytes | None] = queue.Queue()
@@ -207,7 +212,14 @@ def _ranges(numbers: list[int]) -> str:
 
 
 def page_picture(
-    workspace: Workspace, settings: Settings, book_id: str, page: int, *, pages: int, password: str = "", width: int = 900
+    workspace: Workspace,
+    settings: Settings,
+    book_id: str,
+    page: int,
+    *,
+    pages: int,
+    password: str = "",
+    width: int = 900,
 ) -> Path:
     """A PNG of a page, drawn once and kept in the cache. Raises NotFoundError where there is no such page."""
     source = workspace.book(book_id) / "source.pdf"

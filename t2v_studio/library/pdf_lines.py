@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Any
 
 from t2v_studio.library.reading import Line
-from t2v_studio.library.scripts import position, script
+from t2v_studio.library.scripts import main_type, position, script
 
 MONO = re.compile(r"mono|courier|consol|typewriter|cmtt|sftt|inconsol|menlo|-tt|zi4|nimbusmon|beramono", re.I)
 MATH = re.compile(r"cmmi|cmsy|cmex|cmbsy|msam|msbm|math|symbol|eufm|rsfs|stmary|esint|wasy", re.I)
@@ -55,7 +55,7 @@ def _from_runs(parts: list[_Run]) -> Line:
         sizes[size] += weight
         heights[size, y] += weight
         _add_font(shares, _font_name(part[3]), weight)
-    main_size, baseline = heights.most_common(1)[0][0]
+    main_size, baseline = main_type(heights)
     text = "".join(
         script(part[0], position(_size(part), _y(part), main_size, baseline)) if part[0].strip() else part[0]
         for part in parts
@@ -111,14 +111,14 @@ def pdfium_lines(document: Any, index: int) -> list[Line]:
 def _pdfium_rows(textpage: Any, text: str, breaks: set[int]) -> list[tuple[Line, float]]:
     """Each line with the x at which it ends."""
     rows, start = [], 0
-    for position, char in enumerate(text + "\n"):
-        if char != "\n" and position not in breaks:
+    for offset, char in enumerate(text + "\n"):
+        if char != "\n" and offset not in breaks:
             continue
-        end = position + 1 if position in breaks else position
+        end = offset + 1 if offset in breaks else offset
         row = text[start:end].rstrip("\r")
         if row.strip():
             rows.append(_pdfium_row(textpage, row, start))
-        start = position + 1
+        start = offset + 1
     return rows
 
 
@@ -143,7 +143,7 @@ def _pdfium_row(textpage: Any, row: str, start: int) -> tuple[Line, float]:
         if number % 6 == 0:
             pdfium.FPDFText_GetFontInfo(textpage, start + number, name, 128, ctypes.byref(flags))
             _add_font(shares, name.value.decode("utf-8", "replace"), 1)
-    main_size, baseline = heights.most_common(1)[0][0]
+    main_size, baseline = main_type(heights)
     filled = [place for place in places if place[2]]
     return _line(_scripted(row, places, main_size, baseline), filled[0][0], baseline, sizes, shares), filled[-1][0]
 
@@ -151,7 +151,9 @@ def _pdfium_row(textpage: Any, row: str, start: int) -> tuple[Line, float]:
 def _scripted(row: str, places: list[tuple[float, float, float]], main_size: float, baseline: float) -> str:
     """The row with its runs of raised and lowered characters as such."""
     where = [position(size, y, main_size, baseline) if size else 0 for _, y, size in places]
-    runs = ["".join(char for char, _ in run) for _, run in groupby(zip(row, where, strict=True), key=lambda pair: pair[1])]
+    runs = [
+        "".join(char for char, _ in run) for _, run in groupby(zip(row, where, strict=True), key=lambda pair: pair[1])
+    ]
     kinds = [kind for kind, _ in groupby(where)]
     return "".join(script(run, kind) for run, kind in zip(runs, kinds, strict=True))
 

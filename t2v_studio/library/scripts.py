@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 _PLAIN = "0123456789+-−=()abcdefghijklmnoprstuvwxyz′*"
 _RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ′*"
 _LOWERED = dict(zip("0123456789+-−=()aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ", strict=True))
@@ -11,6 +13,18 @@ RAISED_BY_SIZE = 0.18
 LOWERED_BY_SIZE = 0.08
 REACH_BY_SIZE = 0.75
 LONGEST = 8
+
+
+def main_type(heights: Counter[tuple[float, float]]) -> tuple[float, float]:
+    """Size and baseline of a line's main type, in points: the largest size with a fifth of the characters."""
+    total = sum(heights.values())
+    weights: Counter[float] = Counter()
+    for (size, _), weight in heights.items():
+        weights[size] += weight
+    main_size = max(
+        size for size, weight in weights.items() if weight >= 0.2 * total or weight == max(weights.values())
+    )
+    return main_size, max((y for size, y in heights if size == main_size), key=lambda y: heights[main_size, y])
 
 
 def position(size: float, y: float, main_size: float, baseline: float) -> int:

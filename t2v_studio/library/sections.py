@@ -46,9 +46,10 @@ def place(reading: Reading, running: dict[tuple[int, int], str]) -> tuple[list[P
             reason = running.get((page.number, index), "")
             lines.append(Placed(line, text, page.number, reason=reason, blank_before=blank))
             blank = False
+    _one_scale(lines, {page.number: page.reader for page in reading.pages})
     body = body_size(lines)
     outline = [entry for entry in reading.outline if title_key(entry.title)]
-    starts = _from_outline(lines, outline, markdown=reading.markdown) if outline else _from_type(lines, body)
+    starts = _from_outline(lines, outline, body, markdown=reading.markdown) if outline else _from_type(lines, body)
     _spread(lines, starts)
     return lines, body
 
@@ -59,6 +60,18 @@ def body_size(lines: list[Placed]) -> float:
         if placed.line.size and not placed.reason:
             sizes[round(placed.line.size, 1)] += len(placed.text)
     return sizes.most_common(1)[0][0] if sizes else 0.0
+
+
+def _one_scale(lines: list[Placed], readers: dict[int, str]) -> None:
+    """Make the two readers agree on sizes: one of them leaves out the scale of a page that is drawn as a picture."""
+    names = sorted(set(readers.values()))
+    bodies = {name: body_size([placed for placed in lines if readers[placed.page] == name]) for name in names}
+    known = [name for name in names if bodies[name]]
+    for name in known[1:]:
+        ratio = bodies[known[0]] / bodies[name]
+        for placed in lines:
+            if readers[placed.page] == name and placed.line.size and abs(ratio - 1) > 0.03:
+                placed.line.size = round(placed.line.size * ratio, 1)
 
 
 def _spread(lines: list[Placed], starts: list[tuple[int, int, str]]) -> None:
@@ -72,7 +85,9 @@ def _spread(lines: list[Placed], starts: list[tuple[int, int, str]]) -> None:
         placed.section = SEPARATOR.join(name for _, name in path)
 
 
-def _from_outline(lines: list[Placed], outline: list[OutlineEntry], *, markdown: bool) -> list[tuple[int, int, str]]:
+def _from_outline(
+    lines: list[Placed], outline: list[OutlineEntry], body: float, *, markdown: bool
+) -> list[tuple[int, int, str]]:
     by_page: dict[int, list[int]] = {}
     for index, placed in enumerate(lines):
         by_page.setdefault(placed.page, []).append(index)
@@ -89,14 +104,28 @@ def _from_outline(lines: list[Placed], outline: list[OutlineEntry], *, markdown:
             starts.append((found[0], entry.level, _clean_title(entry.title, lines[found[0]].text)))
         else:
             starts.append((_below(lines, by_page, entry, last), entry.level, _clean_title(entry.title)))
+    for placed in lines:
+        # headings below the outline's depth: "8.6.2.1 Missing data at test time"
+        if not placed.reason and re.match(r"\d+(\.\d+){2,}\s+\S", placed.text) and _stands_out(placed, body):
+            placed.reason = "heading"
     return starts
+
+
+def _stands_out(placed: Placed, body: float) -> bool:
+    line = placed.line
+    short = len(placed.text.split()) <= HEADING_WORDS and placed.text[-1] not in ".,;:"
+    return short and (line.bold >= 0.8 or bool(line.size and body and line.size > 1.05 * body))
 
 
 def _clean_title(title: str, printed: str = "") -> str:
     """The outline's title, with the number that is printed before it."""
     title = fold(re.sub(r"\s+", " ", title))
     number = NUMBERED.match(printed.lstrip("# "))
-    if number and not re.match(r"\d|[A-Z]\.?\d|[A-Z]\.\s", title) and title_key(printed).startswith(title_key(title)[:12]):
+    if (
+        number
+        and not re.match(r"\d|[A-Z]\.?\d|[A-Z]\.\s", title)
+        and title_key(printed).startswith(title_key(title)[:12])
+    ):
         return f"{number[1]} {title}"
     return title
 
@@ -128,7 +157,9 @@ def _with_number(lines: list[Placed], indexes: list[int], group: list[int]) -> l
     """Add a line that only holds the chapter's number, printed before or after its title."""
     after, before = group[-1] + 1, group[0] - 1
     for index in (before, after):
-        if index in indexes and re.fullmatch(r"(?:chapter |appendix |part )?(?:\d{1,2}|[A-Z])", lines[index].text, re.I):
+        if index in indexes and re.fullmatch(
+            r"(?:chapter |appendix |part )?(?:\d{1,2}|[A-Z])", lines[index].text, re.I
+        ):
             line, title = lines[index].line, lines[group[0]].line
             larger = line.size is None or title.size is None or line.size >= 0.95 * title.size
             if larger:
@@ -222,7 +253,7 @@ def _looks_like_heading(lines: list[Placed], index: int, body: float) -> bool:
     if line.mono > 0.3 or line.math > 0.3 or line.size < 0.95 * body:
         return False
     large, bold = line.size >= 1.12 * body, line.bold >= 0.9
-    first = text.lstrip("\"“(")[0]
+    first = text.lstrip('"“(')[0]
     if not (first.isupper() or first.isdigit()) or key(text).startswith(("figure", "table", "fig")):
         return False
     return (large or (bold and _room_above(lines, index))) and len(text) > 3

@@ -30,7 +30,10 @@ def is_title(text: str) -> bool:
     """Whether a text can be shown as a title: some letters, not too long, no file name, no junk."""
     letters = sum(char.isalpha() for char in text)
     return (
-        3 <= len(text) <= MOST_CHARS and letters >= 0.6 * len(text) and UNREADABLE not in text and not _JUNK.search(text)
+        3 <= len(text) <= MOST_CHARS
+        and letters >= 0.6 * len(text)
+        and UNREADABLE not in text
+        and not _JUNK.search(text)
     )
 
 
