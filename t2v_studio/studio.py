@@ -11,6 +11,7 @@ from t2v_studio.errors import InputError, LimitError, NotFoundError, Unavailable
 from t2v_studio.jobs.executors import Executor, InlineExecutor
 from t2v_studio.jobs.handlers import HANDLERS, LOADERS
 from t2v_studio.jobs.model import Job, Lane
+from t2v_studio.jobs.pack_shelf import PackShelf
 from t2v_studio.jobs.queue import Queue
 from t2v_studio.jobs.roster import BREAKER_DEATHS, Roster
 from t2v_studio.jobs.running import raise_error
@@ -20,6 +21,7 @@ from t2v_studio.library.passages import Passage, SearchResult
 from t2v_studio.planning.plan import ScenePlan
 from t2v_studio.production.request import VideoRequest
 from t2v_studio.settings import Settings, load_settings
+from t2v_studio.studies.desk import StudyDesk
 from t2v_studio.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ class Studio:
         self._roster = Roster(self._queue)
         self._inline = InlineExecutor(self.settings, self.workspace, HANDLERS, LOADERS)
         self._executor: Executor | None = None
+        self.studies = StudyDesk(self.settings, self.workspace)
+        self.packs = PackShelf(self.settings, self.workspace, self._submit, lambda: self.jobs(active=True))
 
     # --- library -----------------------------------------------------------------------------
     def submit_book(

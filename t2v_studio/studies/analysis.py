@@ -7,6 +7,7 @@ correlation (Kerby 2014), Holm (1979), Krippendorff's alpha (Krippendorff 2018).
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 RESAMPLES = 9999
 LEVEL = 0.95
 FLOOR_TOPICS = 8
-"""Below 8 topics no criterion can pass Holm over five: the smallest two-sided p is 2 / 2**N."""
+"""Below 8 topics no criterion can pass Holm over five: see `floor_topics`."""
 FIRM_ALPHA, TENTATIVE_ALPHA = 0.80, 0.667
 _DIGITS = 9
 """Differences of topic means are rounded, so that thirds do not break ties by rounding noise."""
@@ -70,7 +71,17 @@ class Analysis:
     versions: dict[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """For JSON: a number that is undefined is None, never NaN."""
+        return without_nan(asdict(self))
+
+
+def without_nan(value: Any) -> Any:
+    """The same data with None in place of numbers that are not finite: JSON has no NaN."""
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(item) for item in value]
+    return _finite(value) if isinstance(value, float) else value
 
 
 def analyse(frame: pd.DataFrame, *, control: str = "", treated: str = "", seed: int = 0) -> Analysis:
@@ -184,7 +195,7 @@ def rank_biserial(d: np.ndarray) -> float | None:
     if len(moved) == 0:
         return None
     total = len(moved) * (len(moved) + 1) / 2
-    positive = float(wilcoxon(moved, alternative="greater").statistic)
+    positive = float(wilcoxon(moved, alternative="greater", method="asymptotic").statistic)
     return (2 * positive - total) / total
 
 
@@ -208,9 +219,15 @@ def agreement(table: pd.DataFrame, seed: int) -> tuple[float | None, float | Non
     return tuple(_finite(value) for value in (result.alpha, result.low, result.high))  # type: ignore[return-value]
 
 
-def _finite(value: float) -> float | None:
-    import math
+def floor_topics(criteria: int) -> int:
+    """Fewest topics with which a criterion can pass Holm over so many: the smallest two-sided p is 2 / 2**N."""
+    topics = 1
+    while criteria * 2 / 2**topics > 1 - LEVEL:
+        topics += 1
+    return topics
 
+
+def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
@@ -258,7 +275,8 @@ def verdict(result: CriterionResult) -> str:
         return f"No difference was seen; {alpha_band(result.alpha)}."
     side = "higher" if result.gap > 0 else "lower"
     if result.p_holm <= 1 - LEVEL:
-        return f"The treated videos score {side} (Holm p {result.p_holm:.3f}); {alpha_band(result.alpha)}."
+        p = "below 0.001" if result.p_holm < 0.001 else f"{result.p_holm:.3f}"
+        return f"The treated videos score {side} (Holm p {p}); {alpha_band(result.alpha)}."
     if result.ci_low is not None and result.ci_high is not None and result.ci_low <= 0 <= result.ci_high:
         return f"No reliable difference: the interval of the gap holds 0; {alpha_band(result.alpha)}."
     return f"Weak evidence: scores tend to be {side}, but not after Holm's correction; {alpha_band(result.alpha)}."
@@ -274,15 +292,23 @@ def _warnings(
     scored: pd.DataFrame, topics: int, control: str, treated: str, criteria: list[CriterionResult]
 ) -> list[str]:
     found = []
-    if topics < FLOOR_TOPICS:
+    floor = floor_topics(len(criteria))
+    if topics < floor:
         found.append(
-            f"Only {topics} topics: with fewer than {FLOOR_TOPICS} no criterion can be significant after Holm's correction over five."
+            f"Only {topics} topics: with fewer than {floor} no criterion can be significant after Holm's correction "
+            f"over {len(criteria)}."
         )
     if scored["rater"].nunique() < 2:
         found.append("One rater only: agreement cannot be computed.")
     whole = scored.groupby("topic")["variant"].nunique()
     for topic in sorted(whole[whole < 2].index):
         found.append(f"Topic {topic!r} lacks {control} or {treated} and is left out.")
+    lone = int((scored.groupby(["rater", "topic", "criterion"])["variant"].nunique() < 2).sum())
+    if lone:
+        found.append(
+            f"{lone} ratings have no counterpart by the same rater in the other variant: there a rater's leniency "
+            "does not cancel."
+        )
     weak = [result.criterion for result in criteria if result.alpha is not None and result.alpha < TENTATIVE_ALPHA]
     if weak:
         found.append(f"Agreement is low (alpha below {TENTATIVE_ALPHA}) on: {', '.join(weak)}.")

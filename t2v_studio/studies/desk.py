@@ -176,6 +176,21 @@ class StudyDesk:
             study_row(connection, study_id)
             audit(connection, study_id, what, **details)
 
+    # --- tables made elsewhere, and bundles: no study of this workspace is touched ------------------
+    def analyse_table(
+        self, path: Path, *, control: str = "", treated: str = "", seed: int = 0, folder: Path | None = None
+    ) -> dict[str, Any]:
+        """The analysis of a CSV of ratings (rater, topic, variant, criterion, score); with `folder`, its report too."""
+        from t2v_studio.studies.report import analyse_table
+
+        return analyse_table(path, control=control, treated=treated, seed=seed, folder=folder)
+
+    def metrics(self, paths: list[Path], *, text: str = "", clip_weights: Path | None = None) -> list[dict[str, Any]]:
+        """Automatic measures of videos: one row each of video, sha256, frames, fps, width, height, measures[]."""
+        from t2v_studio.video.metrics import measure_clip
+
+        return [measure_clip(path, text=text, clip_weights=clip_weights) for path in paths]
+
     # --- what the examiner's app calls; nothing here names an arm --------------------------------
     def enter(self, token: str) -> dict[str, Any]:
         """The rater behind a token: rater, pseudonym, study title, open, consent, screens, done, position to resume

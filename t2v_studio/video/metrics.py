@@ -235,6 +235,8 @@ def clip_measures(frames: Sequence[Frame], text: str, weights: Path | None) -> l
     """
     if weights is None or not (weights / "config.json").is_file():
         reason = "no CLIP weights: name their folder with --clip-weights"
+        if weights is not None:
+            reason = f"no CLIP weights in {weights.name}: it holds no config.json"
         return [_none("clip_text", "higher", reason), _none("clip_frames", "neither", reason)]
     import torch
     from transformers import CLIPModel, CLIPProcessor
