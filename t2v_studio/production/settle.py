@@ -39,6 +39,8 @@ def settled(
     Made again from what is returned, the video has the same number of frames in every scene, even
     if reading times are reckoned differently by then: where those decided, the plan says the seconds.
     """
+    if request.seed is not None and plan.seed != request.seed:
+        plan = plan.model_copy(update={"seed": request.seed})  # the asked seed draws, not the plan file's
     request = seeded(request)
     size, notices = _size(request, engine)
     asked = _length(request)
