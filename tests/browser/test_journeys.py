@@ -65,6 +65,8 @@ def test_plan_edit_generate_and_reload(page: Any, url: str):
     page.locator("#gallery .t2-card").first.click()
     assert film(page, "#past-video")["width"] == seen["width"]
     page.click("#past-again")
+    page.locator("#form #topic textarea").wait_for()
+    page.get_by_role("button", name="Length, size and look").click()
     page.wait_for_function("document.querySelector('#fps input')?.value === '5'")
 
 
@@ -122,9 +124,9 @@ def test_no_tab_scrolls_sideways(page: Any, url: str, size: tuple[int, int], the
         choose_tab(page, name)
         page.wait_for_timeout(300)
         assert _overflow(page) <= 0, name
-    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    light = sum(int(part) for part in paper.removeprefix("rgb(").removesuffix(")").split(",")[:3])
-    assert (light < 200) == (theme == "dark")
+    ink = page.evaluate("getComputedStyle(document.querySelector('.t2-header h1')).color")
+    brightness = sum(int(part) for part in ink.removeprefix("rgb(").removesuffix(")").split(",")[:3])
+    assert (brightness > 500) == (theme == "dark")
 
 
 def test_the_keyboard_reaches_topic_and_buttons_in_order(page: Any):
