@@ -17,6 +17,8 @@ from t2v_studio.workspace import Workspace
 
 MOST_EVENTS = 500
 SCHEMA_VERSION = 1
+WATCHED_SHARE = 0.9
+"""A screen that is submitted before this share of its clips' length has passed was not watched to the end."""
 SIDES: tuple[Literal["left"], Literal["right"]] = ("left", "right")
 
 
@@ -252,11 +254,22 @@ def progress(connection: sqlite3.Connection, rater_id: str) -> tuple[int, int, i
 
 
 def unwatched(connection: sqlite3.Connection, assignment: sqlite3.Row) -> list[str]:
-    """Sides that no player reported as watched to the end (or as impossible to play)."""
+    """Sides that were not watched to the end: no player said so, or the screen was open for less than the clip lasts.
+
+    A clip that the browser could not play counts as watched; its event says so.
+    """
     found = connection.execute(
-        "SELECT side FROM exposure WHERE assignment_id = ? AND (reached_end OR failed)", (assignment["id"],)
+        "SELECT exposure.side, reached_end, failed, duration_s, (julianday('now') - julianday(opened_at)) * 86400 AS open_s "
+        "FROM exposure JOIN assignment ON assignment.id = exposure.assignment_id "
+        "JOIN clip ON clip.id = CASE exposure.side WHEN 'left' THEN left_clip ELSE right_clip END "
+        "LEFT JOIN opening ON opening.assignment_id = assignment.id WHERE assignment.id = ?",
+        (assignment["id"],),
     )
-    seen = {row["side"] for row in found}
+    seen = {
+        row["side"]
+        for row in found
+        if row["failed"] or (row["reached_end"] and (row["open_s"] or 0) >= WATCHED_SHARE * row["duration_s"])
+    }
     return [side for side in SIDES if side not in seen]
 
 
@@ -333,7 +346,7 @@ def _apply(
         "study_id": rater["study_id"], "rater_id": rater["id"], "server_ts": stamp, "schema_version": SCHEMA_VERSION
     }  # fmt: skip
     _insert(connection, "score_event", row)
-    _, key, values = answer_of(logged, before)
+    _, key, values = answer_of(logged, dict(before) if before is not None else None)
     _insert(connection, table, key | values, replace=True)
     revisions[event.uuid] = logged["revision"]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from t2v_studio.database import reading, writing
 from t2v_studio.production.pairs import CONTROL, TREATED
+from t2v_studio.studies.answers import WATCHED_SHARE
 from t2v_studio.studies.quality import excluded, preferences, quality
 from t2v_studio.studies.ratings import COLUMNS
 from t2v_studio.studies.store_states import audit, audit_rows, require_revealed, study_row
@@ -31,10 +32,13 @@ _SCORES = """SELECT pseudonym AS rater, assignment.topic_key AS topic, assignmen
 
 _SCREENS = """SELECT pseudonym AS rater, assignment.topic_key AS topic, kind, position, status = 'done' AS done, submitted_at,
     one.variant AS "left", two.variant AS "right", winner, preference.confidence AS confidence,
-    (SELECT count(*) FROM exposure WHERE assignment_id = assignment.id AND (reached_end OR failed)) = 2 AS watched
+    opened_at, one.duration_s AS duration_s,
+    (SELECT count(*) FROM exposure WHERE exposure.assignment_id = assignment.id AND (failed OR (reached_end AND
+        (julianday(submitted_at) - julianday(opened_at)) * 86400 >= ? * one.duration_s))) = 2 AS watched
     FROM assignment JOIN rater ON rater.id = rater_id
     JOIN clip AS one ON one.id = left_clip JOIN clip AS two ON two.id = right_clip
     LEFT JOIN preference ON preference.assignment_id = assignment.id
+    LEFT JOIN opening ON opening.assignment_id = assignment.id
     WHERE assignment.study_id = ? ORDER BY number, position"""
 
 _GUESSES = """SELECT pseudonym AS rater, assignment.topic_key AS topic, guess.side AS side, guess.confidence AS confidence,
@@ -57,7 +61,7 @@ class Tables:
             self.row = study_row(connection, study_id)
             require_revealed(self.row)
             self.scores = _frame(connection.execute(_SCORES, (study_id,)))
-            self.screens = _frame(connection.execute(_SCREENS, (study_id,)))
+            self.screens = _frame(connection.execute(_SCREENS, (WATCHED_SHARE, study_id)))
             self.guesses = _frame(connection.execute(_GUESSES, (TREATED, study_id)))
             self.audit = audit_rows(connection, study_id)
         self.scores["done"] = self.scores["done"].astype(bool)

@@ -110,7 +110,7 @@ def screen(workspace: Workspace, rater_id: str, position: int) -> dict[str, Any]
             raise NotFoundError("unknown_screen", f"There is no screen {position}.", "Go back to the overview.")
         if first is not None and position > first + 1:
             raise ConflictError("not_yet", f"Screen {first + 1} is still open.", "Screens come one after the other.")
-        shown = {
+        shown: dict[str, Any] = {
             "assignment": row["id"],
             "position": position,
             "screens": screens,
@@ -163,7 +163,7 @@ def last_questions(workspace: Workspace, rater_id: str) -> dict[str, Any]:
             "AND topic.key = topic_key WHERE rater_id = ? AND kind = 'main' ORDER BY position",
             (rater_id,),
         ).fetchall()
-        rows = [
+        rows: list[dict[str, Any]] = [
             {"assignment": row["id"], "position": row["position"], "topic": row["title"]}
             | {side: _clip(connection, row, side) for side in SIDES}
             | {"guess": _one(connection, "guess", row["id"], ("side", "confidence", "revision"))}
