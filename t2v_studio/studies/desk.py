@@ -197,6 +197,10 @@ class StudyDesk:
         at (from 0; None when all are done), finished. Else NotFoundError."""
         return screens.enter(self.workspace, token)
 
+    def rater(self, token: str) -> str:
+        """The id of the rater behind a token, for every request after `enter`. Raises NotFoundError."""
+        return screens.holder(self.workspace, token)
+
     def consent(self, rater: str) -> dict[str, Any]:
         """Note that the examiner agreed to take part."""
         return screens.consent(self.workspace, rater)

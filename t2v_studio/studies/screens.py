@@ -56,7 +56,7 @@ def enter(workspace: Workspace, token: str) -> dict[str, Any]:
     position: of the first screen that is not done, counted from 0; None when all are. The first entrance
     begins the collection. Raises NotFoundError for a token that is not known.
     """
-    rater_id = _holder(workspace, token)
+    rater_id = holder(workspace, token)
     with writing(workspace.database) as connection:
         rater = rater_row(connection, rater_id)
         study = study_row(connection, rater["study_id"])
@@ -182,8 +182,11 @@ def _digest(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8")).hexdigest()
 
 
-def _holder(workspace: Workspace, token: str) -> str:
-    """Compared with every invitation in constant time, so that the answer's delay tells nothing."""
+def holder(workspace: Workspace, token: str) -> str:
+    """The rater behind a token; nothing is written. Raises NotFoundError.
+
+    Compared with every invitation in constant time, so that the answer's delay tells nothing.
+    """
     digest, holder = _digest(token), ""
     with reading(workspace.database) as connection:
         for row in connection.execute("SELECT id, token_sha256 FROM rater WHERE token_sha256 != ''"):
