@@ -11,8 +11,8 @@ from t2v_studio.jobs.model import Context, Job, Next
 from t2v_studio.jobs.queue import Queue
 from t2v_studio.jobs.residents import Engines, Library
 from t2v_studio.jobs.running import Handler
-from t2v_studio.library.passages import Evidence, SearchResult
-from t2v_studio.planning.plan import parse_plan
+from t2v_studio.library.passages import SearchResult
+from t2v_studio.production.planned import planned_form, planned_from
 from t2v_studio.production.request import VideoRequest, parse_request
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def plan(context: Context, job: Job) -> dict[str, Any]:
 
     request = seeded(parse_request(job.spec["request"]))
     context.report("planning")
-    return _planned_form(_planned(context, request))
+    return planned_form(_planned(context, request))
 
 
 def _planned(context: Context, request: VideoRequest) -> Planned:
@@ -126,27 +126,11 @@ def _asking(context: Context, request: VideoRequest) -> Callable[[str, int], Sea
     return ask
 
 
-def _planned_form(planned: Planned) -> dict[str, Any]:
-    return {
-        "plan": planned.plan.model_dump(mode="json"),
-        "evidence": {key: [hit.model_dump(mode="json") for hit in hits] for key, hits in planned.evidence.items()},
-        "grounding": planned.grounding,
-        "notices": planned.notices,
-    }
-
-
-def _planned_from(form: dict[str, Any]) -> Planned:
-    from t2v_studio.planning.planner import Planned
-
-    evidence = {key: [Evidence.model_validate(hit) for hit in hits] for key, hits in form["evidence"].items()}
-    return Planned(parse_plan(form["plan"]), evidence, form["grounding"], form["notices"])
-
-
 # --- production --------------------------------------------------------------------------------
 def video(context: Context, job: Job) -> dict[str, Any] | Next:
     """Spec: request, output. With retrieval it is planned in the lane of the library and drawn in that of the studio."""
     if job.carry:
-        return _drawn(context, job, parse_request(job.carry["request"]), _planned_from(job.carry["planned"]))
+        return _drawn(context, job, parse_request(job.carry["request"]), planned_from(job.carry["planned"]))
     from t2v_studio.production.settle import seeded
 
     request = seeded(parse_request(job.spec["request"]))
@@ -154,7 +138,7 @@ def video(context: Context, job: Job) -> dict[str, Any] | Next:
     planned = _planned(context, request)
     if job.lane == "studio":
         return _drawn(context, job, request, planned)
-    return Next("studio", {"request": request.model_dump(mode="json"), "planned": _planned_form(planned)})
+    return Next("studio", {"request": request.model_dump(mode="json"), "planned": planned_form(planned)})
 
 
 def again(context: Context, job: Job) -> dict[str, Any]:
@@ -183,18 +167,35 @@ def pair(context: Context, job: Job) -> dict[str, Any] | Next:
         request = seeded(parse_request(job.spec["request"]))
         context.report("planning")
         planned = plan_pair(request, context.settings, _asking(context, request))
-        arms = {"no_rag": _planned_form(planned.no_rag), "treated": _planned_form(planned.treated)}
+        arms = {"no_rag": planned_form(planned.no_rag), "treated": planned_form(planned.treated)}
         return Next("studio", {"request": request.model_dump(mode="json"), **arms})
     request = parse_request(job.carry["request"])
     engines: Engines = context.resident("engines")
     return make_pair(
         request,
-        PlannedPair(_planned_from(job.carry["no_rag"]), _planned_from(job.carry["treated"])),
+        PlannedPair(planned_from(job.carry["no_rag"]), planned_from(job.carry["treated"])),
         engine=engines(request.engine),
         local=lambda: engines("local"),
         output=_output(job),
         **_surroundings(context),
     )
+
+
+def pack(context: Context, job: Job) -> dict[str, Any] | Next:
+    """Spec: folder of the run. All of its topics are planned in the lane of the library, then drawn in that of the studio."""
+    from t2v_studio.production.packs_make import draw_run, plan_run
+    from t2v_studio.production.packs_run import read_run
+
+    run = read_run(Path(job.spec["folder"]))
+    if not job.carry:
+        plan_run(
+            run,
+            settings=context.settings,
+            ask=lambda request: _asking(context, request),
+            report=context.report,
+        )
+        return Next("studio", {"planned": True})
+    return draw_run(run, engines=context.resident("engines"), **_surroundings(context))
 
 
 def _drawn(context: Context, job: Job, request: VideoRequest, planned: Planned) -> dict[str, Any]:
@@ -236,6 +237,7 @@ HANDLERS: dict[str, Handler] = {
     "video": video,
     "again": again,
     "pair": pair,
+    "pack": pack,
 }
 LOADERS: dict[str, Loader] = {"library": Library, "engines": Engines}
 PREPARE: dict[str, Callable[[Residents], object]] = {"library": lambda residents: residents("library").index}

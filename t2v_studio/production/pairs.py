@@ -80,7 +80,7 @@ def plan_pair(request: VideoRequest, settings: Settings, search: Search) -> Plan
         raise InputError("pair_with_plan", "plan: a pair plans both of its arms itself.", "Leave --plan out.")
     request = seeded(request)
     treated = plan_topic(lesson(request.model_copy(update={"use_rag": True})), settings, search)
-    control = plan_topic(lesson(_without_retrieval(request)), settings, None)
+    control = plan_topic(lesson(without_retrieval(request)), settings, None)
     control.plan, treated.plan = pair_timing(control.plan, treated.plan)
     pair = PlannedPair(control, treated)
     _ground(pair)
@@ -100,12 +100,15 @@ def make_pair(
     output: Path | None = None,
     show_sources: bool = False,
     local: Callable[[], Engine] | None = None,
+    pair_id: str = "",
+    video_ids: tuple[str, str] = ("", ""),
 ) -> dict[str, Any]:
     """Make both videos and outputs/pairs/<id>/; returns `pair_json`.
 
     Nothing is drawn unless the treated plan is grounded. show_sources: the source footer, in both arms
-    or in none. output: a folder that gets copies of both videos. Raises StudioError pair_not_grounded,
-    or pair_differs where the records differ in more than retrieval; no arm is kept then.
+    or in none. output: a folder that gets copies of both videos. pair_id, video_ids (control, treated): ids
+    for a caller that goes on after a kill; a video that is there already under its id is not drawn again.
+    Raises StudioError pair_not_grounded, or pair_differs where the records differ in more than retrieval; no arm is kept then.
     """
     grounding = _ground(planned)
     if output is not None:
@@ -113,16 +116,17 @@ def make_pair(
     seed = planned.treated.plan.seed if request.seed is None else request.seed
     request = request.model_copy(update={"seed": seed, "use_rag": True, "show_sources": show_sources, "plan": None})
     treated_arm: Arm = "rag_overlay" if request.rag_mode == "overlay" else "rag_semantic"
-    pair_id = new_id("pair")
+    pair_id = pair_id or new_id("pair")
     arms: list[tuple[VideoRequest, Planned, Arm]] = [
-        (_without_retrieval(request), planned.no_rag, "no_rag"),
+        (without_retrieval(request), planned.no_rag, "no_rag"),
         (request, planned.treated, treated_arm),
     ]
     made: list[VideoRecord] = []
     try:
         for number, (asked, plan, arm) in enumerate(arms):
             made.append(
-                produce(
+                _kept(workspace, video_ids[number], pair_id, arm)
+                or produce(
                     asked,
                     plan,
                     workspace=workspace,
@@ -133,6 +137,7 @@ def make_pair(
                     check_cancelled=check_cancelled,
                     pair_id=pair_id,
                     arm=arm,
+                    video_id=video_ids[number],
                     local=local,
                 )
             )
@@ -207,7 +212,7 @@ def delete_pair(workspace: Workspace, pair_id: str) -> None:
         records.discard(workspace, video_id)
 
 
-def _without_retrieval(request: VideoRequest) -> VideoRequest:
+def without_retrieval(request: VideoRequest) -> VideoRequest:
     """The control's request: rag_mode and book_ids go back to their defaults with the rest."""
     off = {name: VideoRequest.model_fields[name].get_default(call_default_factory=True) for name in _RETRIEVAL}
     return request.model_copy(update=off)
@@ -222,6 +227,17 @@ def _ground(planned: PlannedPair) -> dict[str, Any]:
     require_grounded(found)
     planned.treated.grounding = found
     return found
+
+
+def _kept(workspace: Workspace, video_id: str, pair_id: str, arm: Arm) -> VideoRecord | None:
+    """The arm that an earlier, killed process had finished under this id, if there is one."""
+    if not video_id or not workspace.video(video_id).is_dir():
+        return None
+    record = records.read_record(workspace.video(video_id) / records.RECORD)
+    if (record.pair_id, record.arm) != (pair_id, arm):
+        raise StudioError("id_taken", f"{video_id} is another video.", "Make the pair under new ids.")
+    records.store_row(workspace, record)
+    return record
 
 
 def _half(report: Report, number: int) -> Report:
@@ -266,6 +282,7 @@ def _write(
     }
     part = workspace.pairs / f"{records.UNFINISHED}{pair_id}"
     try:
+        shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         for name, data in ((PAIR, pair), (GROUNDING, grounding)):
             (part / name).write_text(json.dumps(data, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

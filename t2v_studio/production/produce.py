@@ -83,11 +83,13 @@ def produce(
     check_cancelled: Callable[[], None] = nothing,
     pair_id: str = "",
     arm: Arm = "",
+    video_id: str = "",
     output: Path | None = None,
     local: Callable[[], Engine] | None = None,
 ) -> VideoRecord:
     """Make a video: outputs/videos/<id>/ with video, poster, subtitles, stills, plan and record.
 
+    video_id: its id, for a caller that goes on after a kill; by default a new one.
     output: a copy goes there, with its side files. local: gives the engine for scenes where `engine`
     fails and the request allows it; by default the registry's. Notices in the record say whatever was
     rounded, replaced or left out. Raises StudioError; nothing is left behind then.
@@ -100,7 +102,7 @@ def produce(
     request, plan, canvas, rounded = settled(request, planned.plan, engine)
     notices = [*planned.notices, *notices, *rounded, *_engine_notices(engine, plan)]
     records.sweep_unfinished(workspace)
-    video_id = new_id("vid")
+    video_id = video_id or new_id("vid")
     with _building(workspace, video_id) as folder:
         watch = Watch(
             report, preview, check_cancelled, folder / "preview.jpg", workspace.relative(folder / "preview.jpg")
@@ -197,6 +199,7 @@ def _building(workspace: Workspace, video_id: str) -> Iterator[Path]:
     """A folder for the unfinished video; gone afterwards, unless it was renamed."""
     folder = workspace.videos / f"{records.UNFINISHED}{video_id}"
     try:
+        shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         yield folder
     except OSError as error:
