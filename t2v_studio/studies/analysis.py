@@ -279,6 +279,10 @@ def verdict(result: CriterionResult) -> str:
         return f"The treated videos score {side} (Holm p {p}); {alpha_band(result.alpha)}."
     if result.ci_low is not None and result.ci_high is not None and result.ci_low <= 0 <= result.ci_high:
         return f"No reliable difference: the interval of the gap holds 0; {alpha_band(result.alpha)}."
+    if result.p > 1 - LEVEL:
+        return (
+            f"Weak evidence: scores tend to be {side}, but the test does not bear it out; {alpha_band(result.alpha)}."
+        )
     return f"Weak evidence: scores tend to be {side}, but not after Holm's correction; {alpha_band(result.alpha)}."
 
 

@@ -154,10 +154,29 @@ class StudyDesk:
         return written
 
     def report(self, study_id: str, folder: Path) -> list[Path]:
-        """Tables, figures, methods paragraph and bundle."""
-        with reading(self.workspace.database) as connection:
-            require_revealed(study_row(connection, study_id))
-        raise NotImplementedError
+        """Tables, figures, methods paragraph and bundle. Raises ConflictError still_blind before close.
+
+        The clips are measured at the first report, which takes a while; the results are kept.
+        """
+        from t2v_studio.studies.outcome import note_export
+        from t2v_studio.studies.report import study_source, write
+
+        written = write(folder, study_source(self.workspace, study_id, self.measures(study_id)))
+        note_export(self.workspace, study_id, "report")
+        return written
+
+    def measures(self, study_id: str) -> list[dict[str, Any]]:
+        """Automatic measures of a closed study's clips: rows of topic, variant, sha256, version, measures[]."""
+        from t2v_studio.studies.measures import measured
+
+        texts = {row["key"]: f"{row['title']}. {row['objective']}" for row in self.study(study_id)["topics"]}
+        return measured(self.workspace, self.clips(study_id), texts)
+
+    def report_again(self, bundle: Path, folder: Path) -> list[Path]:
+        """The report of a bundle, computed anew from the ratings in it."""
+        from t2v_studio.studies.report import report_again
+
+        return report_again(bundle, folder)
 
     def clips(self, study_id: str) -> list[dict[str, Any]]:
         """Clips of a closed study: id, topic, variant, video_id, sha256, blind_sha256, path, fps, frames, verdict."""

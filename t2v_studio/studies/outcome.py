@@ -55,8 +55,6 @@ class Tables:
     """The frames of one closed study: scores, screens, guesses. Raises ConflictError still_blind before close."""
 
     def __init__(self, workspace: Workspace, study_id: str) -> None:
-        import pandas as pd
-
         with reading(workspace.database) as connection:
             self.row = study_row(connection, study_id)
             require_revealed(self.row)
@@ -64,11 +62,21 @@ class Tables:
             self.screens = _frame(connection.execute(_SCREENS, (WATCHED_SHARE, study_id)))
             self.guesses = _frame(connection.execute(_GUESSES, (TREATED, study_id)))
             self.audit = audit_rows(connection, study_id)
+        self._settle()
+        self.design: dict[str, Any] = json.loads(self.row["design"])
+
+    def _settle(self) -> None:
+        import pandas as pd
+
         self.scores["done"] = self.scores["done"].astype(bool)
         self.scores["score"] = pd.to_numeric(self.scores["score"])
         for name in ("done", "watched"):
             self.screens[name] = self.screens[name].astype(bool)
-        self.design: dict[str, Any] = json.loads(self.row["design"])
+
+    def as_records(self) -> dict[str, Any]:
+        """What `analysis_of` needs, as JSON data: rows of scores, screens and guesses, and facts of the study."""
+        frames = {name: _records(getattr(self, name)) for name in ("scores", "screens", "guesses")}
+        return frames | {"study": {name: self.row[name] for name in _FACTS}}
 
     def ratings(self) -> pd.DataFrame:
         """rater, topic, variant, criterion, score of submitted scored pairs; "cannot judge" is missing."""
@@ -77,6 +85,30 @@ class Tables:
 
     def submitted(self) -> pd.DataFrame:
         return self.scores[self.scores["done"]]
+
+
+_FACTS = ("id", "title", "state", "design_sha256", "closed_at")
+
+
+class StoredTables(Tables):
+    """The same tables from `Tables.as_records` and the locked design: no workspace is needed."""
+
+    def __init__(self, records: dict[str, Any], design: dict[str, Any]) -> None:
+        import pandas as pd
+
+        self.row = records["study"]
+        self.scores, self.screens, self.guesses = (
+            pd.DataFrame(records[name]["rows"], columns=records[name]["columns"])
+            for name in ("scores", "screens", "guesses")
+        )
+        self._settle()
+        self.audit = []
+        self.design = design
+
+
+def _records(frame: pd.DataFrame) -> dict[str, Any]:
+    plain = frame.astype(object).where(frame.notna(), None)
+    return {"columns": list(frame.columns), "rows": plain.to_numpy().tolist()}
 
 
 def ratings(workspace: Workspace, study_id: str) -> pd.DataFrame:
@@ -93,10 +125,14 @@ def analysis(workspace: Workspace, study_id: str) -> dict[str, Any]:
     submitted and are not counted). Practice, repeated and identical pairs are left out of all and kept.
     Raises ConflictError still_blind, InputError scores_empty where nobody submitted a scored pair.
     """
+    return analysis_of(Tables(workspace, study_id))
+
+
+def analysis_of(tables: Tables) -> dict[str, Any]:
+    """See `analysis`."""
     from t2v_studio.studies.analysis import analyse
     from t2v_studio.studies.ratings import check_ratings
 
-    tables = Tables(workspace, study_id)
     design = tables.design
     frame = check_ratings(tables.ratings())
     report = quality(tables.submitted(), tables.screens, tables.guesses)
@@ -107,7 +143,7 @@ def analysis(workspace: Workspace, study_id: str) -> dict[str, Any]:
     scored = tables.screens[tables.screens["kind"] == "main"]
     usable = not kept.empty and bool(kept["score"].notna().any()) and kept["variant"].nunique() == 2
     return {
-        "study": study_id,
+        "study": tables.row["id"],
         "title": tables.row["title"],
         "state": tables.row["state"],
         "design_sha256": tables.row["design_sha256"],
@@ -130,10 +166,20 @@ def export(workspace: Workspace, study_id: str, folder: Path) -> list[Path]:
 
     The same data gives the same bytes: rows are sorted, lines end in a line feed. Raises ConflictError still_blind.
     """
-    tables = Tables(workspace, study_id)
+    files = texts(workspace, Tables(workspace, study_id))
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+        written.append(folder / name)
+    return written
+
+
+def texts(workspace: Workspace, tables: Tables) -> dict[str, str]:
+    """The files of `export`, name -> text."""
     with reading(workspace.database) as connection:
-        log = [dict(row) for row in connection.execute(_EVENTS, (study_id,))]
-    texts = {
+        log = [dict(row) for row in connection.execute(_EVENTS, (tables.row["id"],))]
+    return {
         "scores_long.csv": long_csv(tables),
         "scores_wide.csv": wide_csv(tables),
         "ratings.csv": ratings_csv(tables),
@@ -142,12 +188,6 @@ def export(workspace: Workspace, study_id: str, folder: Path) -> list[Path]:
         "audit.jsonl": "".join(f"{json.dumps(row, sort_keys=True, ensure_ascii=False)}\n" for row in tables.audit),
         "design.json": json.dumps(tables.design, sort_keys=True, ensure_ascii=False, indent=2) + "\n",
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8", newline="\n")
-        written.append(folder / name)
-    return written
 
 
 def note_export(workspace: Workspace, study_id: str, what: str) -> None:
