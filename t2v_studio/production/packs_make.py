@@ -183,8 +183,11 @@ class _Outcome:
             return False
         if isinstance(error, CancelledError | BusyError) or not isinstance(error, Exception):
             return False
-        log.error("%s: %s could not be made", self._run.id, self._state.slug, exc_info=error)
         refused = isinstance(error, StudioError) and error.code == "pair_not_grounded"
+        if refused:
+            log.warning("%s: %s is refused: %s", self._run.id, self._state.slug, error)
+        else:
+            log.error("%s: %s could not be made", self._run.id, self._state.slug, exc_info=error)
         self._state.status = "refused" if refused else "failed"
         if isinstance(error, StudioError):
             self._state.reason = f"{error.message} {error.hint}".strip()
