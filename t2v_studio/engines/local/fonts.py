@@ -83,7 +83,8 @@ def typeface(font_file: str) -> Any:
     """The skia typeface of a font file."""
     import skia
 
-    face = skia.Typeface.MakeFromFile(font_file)
+    # A manager of our own: the default one asks fontconfig, which may warn about a newer system's files.
+    face = skia.FontMgr.New_Custom_Empty().makeFromFile(font_file)
     if face is None:
         raise UnavailableError("font_missing", f"The font {Path(font_file).name} cannot be read.", "Run: make setup")
     return face
