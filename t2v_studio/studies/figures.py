@@ -110,17 +110,21 @@ def forest(analysis: dict[str, Any], labels: dict[str, str], *, width_in: float 
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_yticks(range(len(rows)), [_label(labels, row["criterion"], width_in) for row in reversed(rows)])
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel(
-        f"Gap in points, {analysis['treated']} minus {analysis['control']}\n"
-        f"{analysis['topics']} topics, 95 % BCa intervals; filled: Holm p ≤ 0.05"
-    )
+    about = [
+        f"Gap in points, {analysis['treated']} minus {analysis['control']}",
+        f"{analysis['topics']} topics, 95 % BCa intervals",
+    ]
+    filled = "filled: Holm p ≤ 0.05"
+    about = [about[0], f"{about[1]}; {filled}"] if width_in > 4 else [*about, filled]
+    axes.set_xlabel("\n".join(about))
     return figure
 
 
 def _forest_text(row: dict[str, Any]) -> str:
-    if row["ci_low"] is None:
-        return f"{row['gap']:+.2f}"
-    return f"{row['gap']:+.2f} [{row['ci_low']:+.2f}, {row['ci_high']:+.2f}]"
+    text = f"{row['gap']:+.2f}"
+    if row["ci_low"] is not None:
+        text += f" [{row['ci_low']:+.2f}, {row['ci_high']:+.2f}]"
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 @_styled
@@ -171,11 +175,11 @@ def distributions(
 
     names = [row["criterion"] for row in analysis["criteria"]]
     arms = (analysis["control"], analysis["treated"])
-    figure, (axes,) = _canvas(width_in, 1.15 + 0.48 * len(names))
+    figure, (axes,) = _canvas(width_in, 1.1 + 0.62 * len(names))
     ticks, texts = [], []
     for number, name in enumerate(reversed(names)):
         for arm_number, arm in enumerate(reversed(arms)):
-            place = number * 2.5 + arm_number
+            place = number * 3.0 + arm_number
             scores = ratings[(ratings["criterion"] == name) & (ratings["variant"] == arm)]["score"].dropna().round()
             left = 0.0
             for level, colour in enumerate(LEVELS, 1):
@@ -189,10 +193,10 @@ def distributions(
                     )  # fmt: skip
                 left += share
             ticks.append(place)
-            texts.append(f"{_label(labels, name, width_in)}\n{arm}" if arm_number else arm)
+            texts.append(arm)
+        axes.text(0, number * 3.0 + 1.58, labels.get(name, name).replace("$", r"\$"), va="bottom", fontweight="bold")
     axes.set_yticks(ticks, texts)
-    for tick in axes.get_yticklabels():
-        tick.set_linespacing(1.15)
+    axes.set_ylim(-0.7, 3.0 * len(names) - 0.7)
     axes.tick_params(axis="y", length=0)
     axes.set_xlim(0, 100)
     axes.set_xlabel("Share of scores (%)")
@@ -220,9 +224,13 @@ def agreement(analysis: dict[str, Any], labels: dict[str, str], *, width_in: flo
         )
         if row["alpha_low"] is not None:
             axes.plot([row["alpha_low"], row["alpha_high"]], [place, place], color=INK, linewidth=1.2)
-    for edge, words in ((TENTATIVE_ALPHA, "tentative"), (FIRM_ALPHA, "firm")):
-        axes.axvline(edge, color=GREY, linewidth=0.8, linestyle="--", zorder=0)
-        axes.text(edge + 0.01, len(rows) - 0.45, words, fontsize=7, color="#555555", rotation=0 if width_in > 4 else 30)
+    top = len(rows) - 0.45
+    axes.axvline(TENTATIVE_ALPHA, color=GREY, linewidth=0.8, linestyle="--", zorder=0)
+    axes.axvline(FIRM_ALPHA, color=GREY, linewidth=0.8, linestyle="--", zorder=0)
+    axes.text(
+        TENTATIVE_ALPHA - 0.01, top, "tentative from here \N{RIGHTWARDS ARROW}", fontsize=7, color="#555555", ha="right"
+    )
+    axes.text(FIRM_ALPHA + 0.01, top, "firm \N{RIGHTWARDS ARROW}", fontsize=7, color="#555555")
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.set_xlim(floor * 1.1, 1.02)
     axes.set_ylim(-0.6, len(rows) - 0.1)
