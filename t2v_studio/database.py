@@ -256,6 +256,18 @@ def _study_triggers() -> list[str]:
         "WHEN (SELECT state FROM study WHERE id = OLD.study_id) != 'draft' "
         "BEGIN SELECT RAISE(ABORT, 'the study is locked'); END"
     )
+    made += [
+        "CREATE TRIGGER study_kept BEFORE DELETE ON study WHEN OLD.state != 'draft' "
+        "BEGIN SELECT RAISE(ABORT, 'the study is locked'); END",
+        "CREATE TRIGGER study_frozen BEFORE UPDATE OF id, title, pack, seed, raters, rubric_version, design, "
+        "design_sha256 ON study WHEN OLD.state != 'draft' BEGIN SELECT RAISE(ABORT, 'the study is locked'); END",
+        "CREATE TRIGGER study_forward BEFORE UPDATE OF state ON study WHEN OLD.state || '>' || NEW.state NOT IN "
+        "('draft>locked', 'locked>collecting', 'locked>closed', 'collecting>closed', 'closed>unblinded') "
+        "BEGIN SELECT RAISE(ABORT, 'a study only goes forward'); END",
+        "CREATE TRIGGER assignment_closed BEFORE UPDATE ON assignment "
+        "WHEN (SELECT state FROM study WHERE id = OLD.study_id) IN ('closed', 'unblinded') "
+        "BEGIN SELECT RAISE(ABORT, 'the study takes no answers'); END",
+    ]
     shut = "(SELECT state FROM study WHERE id = {}) NOT IN ('locked', 'collecting')"
     owner = "(SELECT study_id FROM assignment WHERE id = {}.assignment_id)"
     closing = "BEGIN SELECT RAISE(ABORT, 'the study takes no answers'); END"

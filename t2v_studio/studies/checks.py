@@ -19,6 +19,12 @@ _LENGTH = re.compile(
     r"|plan\.scenes\.\d+\.(seconds|steps\.\d+\.seconds)): "
 )
 _TELLING = re.compile(r"\b(rag|no[ _-]?rag|retriev\w*|textbook|grounded|baseline|control arm|treated)\b", re.IGNORECASE)
+_TELLING_TEXT = re.compile(
+    r"\b(?:rag|retriev\w+|(?:text)?book|(?:this|previous|next|last) (?:chapter|section)"
+    r"|(?:figure|fig\.|chapter|section|equation|eq\.|table|exercise) \(?\d+(?:\.\d+)*)",
+    re.IGNORECASE,
+)
+"""What only a video that quotes a book would say."""
 
 
 def check_rows(workspace: Workspace, title: str, topics: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -120,6 +126,16 @@ def _of_clip(workspace: Workspace, key: str, name: str, record: VideoRecord) -> 
     if fallen:
         message = f"{name} was drawn by another engine in {', '.join(fallen)}: make the pair again without fallback."
         found.append(_row("block", key, "fallback", message))
+    told = [
+        hit
+        for scene in record.plan.scenes
+        for step in scene.steps
+        for hit in _TELLING_TEXT.findall(f"{step.say} {step.show}")
+    ]
+    if told:
+        words = ", ".join(f"“{word}”" for word in dict.fromkeys(told[:3]))
+        message = f"{name} says {words}: examiners may guess that it quotes a book."
+        found.append(_row("warn", key, "telling_text", message))
     if record.request.show_sources:
         message = f"{name} shows its source footer, which names the arm."
         found.append(_row("block", key, "sources_shown", message))

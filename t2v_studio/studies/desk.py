@@ -47,6 +47,10 @@ class StudyDesk:
         store.edit(self.workspace, study_id, **changes)
         return self.study(study_id)
 
+    def new_version(self, study_id: str, reason: str) -> dict[str, Any]:
+        """A draft with the topics of a study that is locked or over; the reason stands in both audit logs."""
+        return self.study(store.new_version(self.workspace, study_id, reason))
+
     def delete_draft(self, study_id: str) -> None:
         """Remove a draft; a study that was locked stays."""
         store.delete_draft(self.workspace, study_id)

@@ -73,6 +73,30 @@ def edit(
         audit(connection, study_id, "edit", title=title, topics=topics, add=add, remove=remove)
 
 
+def new_version(workspace: Workspace, study_id: str, reason: str) -> str:
+    """A draft with the same topics, because `reason`; returns its id. The old study stays as it is, and both say so.
+
+    The seed is a new one, so that examiners of the first version meet other orders.
+    """
+    reason = _text("reason", reason, OBJECTIVE_LIMIT)
+    new = new_id("study")
+    with writing(workspace.database) as connection:
+        old = study_row(connection, study_id)
+        connection.execute(
+            "INSERT INTO study (id, title, pack, state, seed, rubric_version, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (new, old["title"], old["pack"], DRAFT, secrets.randbelow(2**31), RUBRIC_VERSION, now()),
+        )
+        _write_rubric(connection, new)
+        connection.execute(
+            "INSERT INTO topic (study_id, key, ordinal, title, objective, pair_id) "
+            "SELECT ?, key, ordinal, title, objective, pair_id FROM topic WHERE study_id = ?",
+            (new, study_id),
+        )
+        audit(connection, study_id, "new version", before=old["design_sha256"], study=new, reason=reason)
+        audit(connection, new, "create", before=old["design_sha256"], version_of=study_id, reason=reason)
+    return new
+
+
 def delete_draft(workspace: Workspace, study_id: str) -> None:
     """Remove a draft. A locked study is never removed. Raises ConflictError study_state."""
     with writing(workspace.database) as connection:

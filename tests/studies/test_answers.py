@@ -216,6 +216,8 @@ def test_nothing_is_written_after_close(scene) -> None:
         "DELETE FROM score",
         "INSERT OR REPLACE INTO score SELECT assignment_id, side, criterion, 5, '', '', 9 FROM score LIMIT 1",
         "DELETE FROM preference",
+        "UPDATE assignment SET status = 'open'",
+        "UPDATE study SET state = 'collecting'",
         "UPDATE remark SET text = ''",
         "INSERT INTO score_event (uuid, study_id, rater_id, assignment_id, kind, server_ts, revision) "
         "SELECT 'u', study_id, rater_id, assignment_id, kind, server_ts, 9 FROM score_event LIMIT 1",

@@ -193,12 +193,43 @@ def test_a_lock_refuses_edits_even_by_sql(locked) -> None:
         "INSERT INTO clip SELECT 'c', study_id, topic_key, 'v', video_id, sha256, 't', blind_sha256, path, fps, frames, "
         "duration_s, width, height, generation, verdict FROM clip LIMIT 1",
         "UPDATE assignment SET left_clip = right_clip",
+        "UPDATE study SET design = '{}'",
+        "UPDATE study SET title = 'x'",
+        "UPDATE study SET state = 'draft'",
+        "UPDATE study SET state = 'unblinded'",
+        "DELETE FROM study",
         "UPDATE audit SET what = 'x'",
         "DELETE FROM audit",
     ):
         with pytest.raises(sqlite3.IntegrityError):
             connection.execute(statement)
     connection.close()
+
+
+def test_a_text_that_quotes_its_book_is_named(desk: StudyDesk) -> None:
+    plan = {
+        "scenes": [{"id": "start", "title": "Start", "steps": [{"say": "As Figure 3.2 of this book shows, we step."}]}]
+    }
+    pair = make_pair_on_disk(desk.workspace, "Attention", treated={"plan": plan})
+    told = [row for row in desk.create("Clips", [pair])["checks"] if row["code"] == "telling_text"]
+    assert len(told) == 1 and told[0]["level"] == "warn"
+    assert "with retrieval" in told[0]["message"] and "“Figure 3.2”" in told[0]["message"]
+
+
+def test_a_change_after_lock_is_a_new_version_with_a_reason(locked) -> None:
+    desk, study_id = locked
+    before = desk.study(study_id)
+    with pytest.raises(InputError):
+        desk.new_version(study_id, " ")
+    new = desk.new_version(study_id, "The objective of one topic was unclear.")
+    assert new["id"] != study_id and new["state"] == "draft" and new["topics"] == before["topics"]
+    assert new["audit"][0]["details"]["version_of"] == study_id
+    after = desk.study(study_id)
+    assert after["audit"][-1]["details"]["reason"] == "The objective of one topic was unclear."
+    assert {name: after[name] for name in after if name != "audit"} == {
+        name: before[name] for name in before if name != "audit"
+    }
+    assert desk.lock(new["id"], raters=1)["state"] == "locked"
 
 
 def test_a_lock_that_fails_leaves_a_draft_that_can_be_locked(draft, monkeypatch: pytest.MonkeyPatch) -> None:
