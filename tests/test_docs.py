@@ -14,7 +14,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def settings_page() -> str:
     """The page of settings, made from the model."""
-    lines = ["# Settings", "", "Set them in the environment or in a `.env` file. Made from `t2v_studio/settings.py`.", ""]
+    lines = [
+        "# Settings",
+        "",
+        "Set them in the environment or in a `.env` file. Made from `t2v_studio/settings.py`.",
+        "",
+    ]
     lines += ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         default = "" if field.default in (None, "") else f"`{field.default}`"
@@ -35,7 +40,9 @@ def test_the_tree_of_the_readme_is_the_tree() -> None:
         assert (ROOT / ("t2v_studio" if indent else "") / name).exists(), f"{name} is named but not there"
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").rglob("*.md")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").rglob("*.md")), ids=lambda path: path.name
+)
 def test_links_and_pictures_are_there(path: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
         if not target.startswith("http"):
