@@ -136,13 +136,18 @@ def running(settings: Settings, studio: Studio | None = None) -> Iterator[tuple[
     bound = binding(settings)
     studio = studio or Studio(settings)
     prepare_environment(studio.workspace)
+    from starlette.middleware import Middleware
+
+    from t2v_studio.ui.examiner.mount import Fork, examiner_app
     from t2v_studio.ui.shell import build
 
     studio.start()
     demo = build(studio)
     demo.queue(max_size=200, default_concurrency_limit=8)
+    options = launch_options(settings, studio.workspace, bound)
+    options["app_kwargs"]["middleware"].append(Middleware(Fork, web=examiner_app(studio)))
     try:
-        _, url, _ = demo.launch(prevent_thread_lock=True, **launch_options(settings, studio.workspace, bound))
+        _, url, _ = demo.launch(prevent_thread_lock=True, **options)
     except OSError as error:
         studio.stop()
         raise UnavailableError(

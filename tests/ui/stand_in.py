@@ -11,11 +11,13 @@ from typing import Any
 
 from t2v_studio.errors import InputError, NotFoundError
 from t2v_studio.jobs.model import Job
+from t2v_studio.jobs.pack_shelf import PackShelf
 from t2v_studio.library.passages import Evidence, Outcome, Passage, SearchResult
 from t2v_studio.planning.plan import Scene, ScenePlan, Source, Step
 from t2v_studio.production.record import SceneRecord, VideoRecord
 from t2v_studio.production.request import VideoRequest
 from t2v_studio.settings import Settings
+from t2v_studio.studies.desk import StudyDesk
 from t2v_studio.workspace import Workspace, new_id
 
 BOOK = "0123456789abcdef"
@@ -53,6 +55,7 @@ class StandIn:
     def __init__(self, settings: Settings, films: Path | None = None) -> None:
         self.settings = settings
         self.workspace = Workspace.at(settings.home)
+        self.studies = StudyDesk(settings, self.workspace)
         self.rows: dict[str, Job] = {}
         self.records: dict[str, VideoRecord] = {}
         self.shelf: list[dict[str, Any]] = []
@@ -60,6 +63,7 @@ class StandIn:
         self.films = films
         self.clock = itertools.count()
         self.slow = 0
+        self.packs = PackShelf(settings, self.workspace, self._queue_pack, lambda: self.jobs(active=True))
 
     # the running app
     def start(self) -> None: ...
@@ -122,6 +126,9 @@ class StandIn:
             job = replace(job, state="succeeded", result=job.carry["result"], ended_at=_now())
         self.rows[job_id] = job
         return job
+
+    def _queue_pack(self, kind: str, lane: str, spec: dict[str, Any], title: str) -> Job:
+        return self.queue(kind, title, self.packs.pack_run(spec["run"]), spec=spec)
 
     def jobs(self, *, active: bool = False, limit: int = 50) -> list[Job]:
         found = [self.job(name) for name in reversed(self.rows)]
