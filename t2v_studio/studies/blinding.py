@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
 from t2v_studio.errors import InputError, StudioError
-from t2v_studio.studies.checks import sha256_of
 
+MEDIA = "media"
+"""Folder of the copies in a study's own."""
 TOKEN_BYTES = 16
 _PLAIN_TAGS = frozenset(["major_brand", "minor_version", "compatible_brands", "encoder"])
 """Of the container itself; "encoder" is added by ffmpeg when it prints the others."""
@@ -121,3 +123,9 @@ def _bare(target: Path) -> list[str]:
 
     argv = ["-map_metadata", "-1", "-map_metadata:s:v", "-1", "-map_chapters", "-1", "-fflags", "+bitexact"]
     return [*argv, "-movflags", "+faststart", "-f", "mp4", file_url(target)]
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from t2v_studio.errors import StudioError
 from t2v_studio.production.pairs import CONTROL, TREATED, diff_records, read_pair
 from t2v_studio.production.record import VideoRecord
+from t2v_studio.studies.blinding import sha256_of
 from t2v_studio.studies.design import MIN_TOPICS, RECOMMENDED_TOPICS, WARN_TOPICS
 from t2v_studio.workspace import Workspace
 
@@ -150,9 +150,3 @@ def _of_clip(workspace: Workspace, key: str, name: str, record: VideoRecord) -> 
 def video_file(workspace: Workspace, record: VideoRecord) -> Path:
     """Where the video of a record lies."""
     return workspace.video(record.id) / record.files["video"]
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

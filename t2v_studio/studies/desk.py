@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from t2v_studio.database import reading, writing
 from t2v_studio.settings import Settings
-from t2v_studio.studies import answers, locking, screens, store
-from t2v_studio.studies.checks import check_rows
+from t2v_studio.studies import answers, screens, store
 from t2v_studio.studies.rubric import rubric
 from t2v_studio.studies.store_states import (
     DRAFT,
@@ -76,12 +75,14 @@ class StudyDesk:
         row["screens"] = sum(rater["screens"] for rater in row["raters"])
         row["done"] = sum(rater["done"] for rater in row["raters"])
         draft = row["state"] == DRAFT
-        row["checks"] = check_rows(self.workspace, row["title"], row["topics"]) if draft else []
+        row["checks"] = self.checks(study_id) if draft else []
         row["rubric"] = rubric() if draft else json.loads(study["design"])["rubric"]
         return row
 
     def checks(self, study_id: str) -> list[dict[str, Any]]:
         """What stands in the way of locking: rows of level (block, warn), topic, code, message, can_override."""
+        from t2v_studio.studies.checks import check_rows
+
         with reading(self.workspace.database) as connection:
             study, topics = study_row(connection, study_id), store.topic_rows(connection, study_id)
         return check_rows(self.workspace, study["title"], topics)
@@ -97,12 +98,16 @@ class StudyDesk:
 
         Raises ConflictError study_blocked with the standing checks in details.
         """
-        locking.lock(self.workspace, study_id, raters=raters, overrides=overrides)
+        from t2v_studio.studies.locking import lock
+
+        lock(self.workspace, study_id, raters=raters, overrides=overrides)
         return self.study(study_id)
 
     def preregistration(self, study_id: str) -> str:
         """The locked design as Markdown, for the thesis' appendix or a registry."""
-        return locking.preregistration(self.workspace, study_id)
+        from t2v_studio.studies.locking import preregistration
+
+        return preregistration(self.workspace, study_id)
 
     def invite(self, study_id: str, pseudonym: str = "") -> dict[str, Any]:
         """The next free place: rater, pseudonym, token (shown once), path (/rate/?token=...)."""
@@ -114,10 +119,12 @@ class StudyDesk:
 
     def close(self, study_id: str) -> dict[str, Any]:
         """End the collection: nothing is written any more, means may be seen. The log is held against the tables."""
+        from t2v_studio.studies.locking import back_up
+
         with writing(self.workspace.database) as connection:
             study = study_row(connection, study_id)
             step(connection, study, "close", log_differs=answers.differences(connection, study_id))
-        locking.back_up(self.workspace, study_id, "close")
+        back_up(self.workspace, study_id, "close")
         return self.study(study_id)
 
     def unblind(self, study_id: str) -> dict[str, Any]:

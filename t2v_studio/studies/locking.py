@@ -15,7 +15,7 @@ from t2v_studio.database import reading, writing
 from t2v_studio.errors import BusyError, ConflictError, InputError
 from t2v_studio.production.pairs import CONTROL, TREATED, read_pair
 from t2v_studio.production.record import VideoRecord
-from t2v_studio.studies.blinding import Copy, blind_pair, media_token
+from t2v_studio.studies.blinding import MEDIA, Copy, blind_pair, media_token
 from t2v_studio.studies.checks import check_rows, video_file
 from t2v_studio.studies.design import Placement, design_hash, plan_assignments
 from t2v_studio.studies.quality import EXCLUSION_RULES
@@ -26,7 +26,6 @@ from t2v_studio.workspace import Workspace, new_id
 
 ANALYSIS_VERSION = "1"
 MOST_RATERS = 60
-MEDIA = "media"
 PREREGISTRATION = "preregistration.md"
 PRIMARY_OUTCOME = (
     "For each of the five criteria: the mean over topics of the difference between the two videos' mean scores "

@@ -14,7 +14,7 @@ from typing import Any
 from t2v_studio.database import reading, writing
 from t2v_studio.errors import ConflictError, InputError, NotFoundError
 from t2v_studio.studies.answers import SIDES, progress, rater_row, require_open
-from t2v_studio.studies.locking import MEDIA
+from t2v_studio.studies.blinding import MEDIA
 from t2v_studio.studies.rubric import CONFIDENCE
 from t2v_studio.studies.store_states import LOCKED, OPEN, audit, now, require, step, study_row
 from t2v_studio.workspace import Workspace

@@ -11,7 +11,6 @@ from typing import Any
 
 from t2v_studio.database import reading, writing
 from t2v_studio.errors import InputError, NotFoundError
-from t2v_studio.production.pairs import CONTROL, read_pair
 from t2v_studio.studies.rubric import CRITERIA, RUBRIC_VERSION
 from t2v_studio.studies.store_states import DRAFT, audit, now, require, study_row
 from t2v_studio.workspace import Workspace, new_id
@@ -142,6 +141,8 @@ def rater_rows(connection: sqlite3.Connection, study_id: str) -> list[dict[str, 
 
 
 def _shown(workspace: Workspace, pair_id: str) -> tuple[str, str, str]:
+    from t2v_studio.production.pairs import CONTROL, read_pair
+
     plan = read_pair(workspace, pair_id)[CONTROL].plan
     return plan.topic, plan.objective, pair_id
 

@@ -12,7 +12,7 @@ from t2v_studio.planning.plan import Scene, ScenePlan, Step
 from t2v_studio.production import records
 from t2v_studio.production.record import SceneRecord, VideoRecord
 from t2v_studio.production.request import VideoRequest
-from t2v_studio.studies.checks import sha256_of
+from t2v_studio.studies.blinding import sha256_of
 from t2v_studio.video.encode import Encoder
 from t2v_studio.video.metadata import Chapter, seal
 from t2v_studio.workspace import Workspace, new_id
