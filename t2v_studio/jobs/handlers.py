@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,11 +117,13 @@ def _planned(context: Context, request: VideoRequest) -> Planned:
     return plan_topic(lesson(request), context.settings, _asking(context, request) if request.use_rag else None)
 
 
-def _asking(context: Context, request: VideoRequest) -> Callable[[str, int], SearchResult]:
+def _asking(context: Context, request: VideoRequest, *, quiet: bool = False) -> Callable[[str, int], SearchResult]:
+    """The search of a request's books. quiet: for a caller that reports in its own words."""
     library: Library = context.resident("library")
 
     def ask(query: str, k: int) -> SearchResult:
-        context.report("searching", message=query)
+        if not quiet:
+            context.report("searching", message=query)
         return library.search(query, k, request.book_ids)
 
     return ask
@@ -188,12 +191,7 @@ def pack(context: Context, job: Job) -> dict[str, Any] | Next:
 
     run = read_run(Path(job.spec["folder"]))
     if not job.carry:
-        plan_run(
-            run,
-            settings=context.settings,
-            ask=lambda request: _asking(context, request),
-            report=context.report,
-        )
+        plan_run(run, settings=context.settings, ask=partial(_asking, context, quiet=True), report=context.report)
         return Next("studio", {"planned": True})
     return draw_run(run, engines=context.resident("engines"), **_surroundings(context))
 

@@ -78,14 +78,8 @@ def _scenes(report: dict[str, Any]) -> Iterator[tuple[str, int, list[str]]]:
     for key, scene in pairs:
         if not isinstance(scene, dict):
             continue
-        words = next(
-            (
-                value
-                for value in scene.values()
-                if isinstance(value, list) and all(isinstance(one, str) for one in value)
-            ),
-            [],
-        )
+        told = [*(scene.get("step_words") or ()), *(scene.get("prompt_words") or ()), *(scene.get("words") or ())]
+        words = list(dict.fromkeys(str(word) for word in told))
         name = str(scene.get("title") or scene.get("scene") or scene.get("id") or key)
         yield name, int(scene.get("count", len(words)) or 0), words
 

@@ -31,6 +31,8 @@ def heading(job: Job) -> str:
 def seconds_left(job: Job, now: datetime | None = None) -> float | None:
     """Time left in the present stage, from its pace so far; None before there is a pace."""
     started = markup.moment(job.stage_started_at)
+    if job.kind == "pack" and job.carry:
+        return None  # its steps run over all stages, and its message says the time left
     if job.ended or started is None or job.step <= 0 or job.total <= job.step:
         return None
     passed = ((now or datetime.now(UTC)) - started).total_seconds()
@@ -62,10 +64,12 @@ def failure(job: Job) -> str:
 
 
 def outcome(job: Job) -> tuple[str, str]:
-    """What `job` made, as (kind, id): a video, pair, plan or book; two empty texts for anything else."""
+    """What `job` made, as (kind, id): a video, pair, pack, plan or book; two empty texts for anything else."""
     if job.state != "succeeded":
         return "", ""
     found = job.result
+    if job.kind == "pack":
+        return "pack", str(found["run"])
     if "no_rag" in found and found.get("id"):
         return "pair", str(found["id"])
     if "video" in found and found.get("id"):
