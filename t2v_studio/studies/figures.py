@@ -17,7 +17,7 @@ BLUE, ORANGE, GREY, INK = "#0072B2", "#D55E00", "#8a8a8a", "#222222"
 LEVELS = ("#8c510a", "#d8b365", "#d9d9d9", "#5ab4ac", "#01665e")
 """1 to 5: a brown to green scale (ColorBrewer BrBG), safe for the common kinds of colour blindness."""
 FORMATS = ("pdf", "svg", "png")
-_STYLE = {
+_STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
     "axes.titlesize": 8,

@@ -127,3 +127,54 @@ def test_missing_columns_and_a_third_variant_are_refused() -> None:
     third = frame.assign(variant="other")
     with pytest.raises(InputError, match="3 variants"):
         analyse(pd.concat([frame, third]))
+
+
+def test_wilson_interval_and_binomial_p() -> None:
+    from scipy.stats import binomtest
+
+    test = binomtest(12, 17)
+    interval = test.proportion_ci(0.95, method="wilson")
+    assert (interval.low, interval.high) == (pytest.approx(0.46867, abs=1e-5), pytest.approx(0.86720, abs=1e-5))
+    assert test.pvalue == pytest.approx(0.143463, abs=1e-6)
+
+
+def test_guesses_and_preferences_use_those_calls() -> None:
+    from t2v_studio.studies.quality import guessing
+
+    guesses = pd.DataFrame({"side": ["left"] * 12 + ["right"] * 5 + ["unsure"], "book_side": ["left"] * 18})
+    found = guessing(guesses)
+    assert (found["right"], found["wrong"], found["unsure"]) == (12, 5, 1)
+    assert (found["ci_low"], found["p"]) == (pytest.approx(0.46867, abs=1e-5), pytest.approx(0.143463, abs=1e-6))
+
+
+def test_weighted_kappa_of_repeats_is_that_of_the_textbook_formula() -> None:
+    """1 - sum(w o) / sum(w e) with w = (i - j)^2 (Cohen 1968), written out on a small table."""
+    from t2v_studio.studies.quality import consistency
+
+    first, again = np.array([1, 2, 3, 4, 5, 5, 3, 2]), np.array([1, 3, 3, 4, 4, 5, 2, 2])
+    expected = np.mean([(a - b) ** 2 for a in first for b in again])
+    found = consistency(pd.DataFrame({"first": first, "repeat": again}))
+    assert found["kappa"] == pytest.approx(1 - np.mean((first - again) ** 2) / expected)
+    assert (found["exact"], found["within_one"]) == (5, 8)
+
+
+def test_bca_interval_leans_with_skewed_differences() -> None:
+    low, high = mean_interval(SCIPY_DOC, 0)
+    assert low is not None and high is not None
+    assert low < SCIPY_DOC.mean() < high
+    assert (low, high) == mean_interval(SCIPY_DOC, 0)
+    assert SCIPY_DOC.mean() - low > high - SCIPY_DOC.mean(), "the two large negative values stretch the lower end"
+    mirrored = mean_interval(-SCIPY_DOC, 0)
+    assert mirrored == (pytest.approx(-high, abs=1), pytest.approx(-low, abs=1))
+
+
+def test_the_floor_of_topics_follows_from_the_number_of_criteria() -> None:
+    from t2v_studio.studies.analysis import floor_topics
+
+    assert [floor_topics(count) for count in (1, 2, 5)] == [6, 7, 8]
+
+
+def test_a_score_without_its_counterpart_is_said() -> None:
+    frame = ratings({"clarity": [1, 0, 1, 2]})
+    frame.loc[(frame["rater"] == "r0") & (frame["topic"] == "t01") & (frame["variant"] == "no_rag"), "score"] = np.nan
+    assert any("1 ratings have no counterpart" in warning for warning in analyse(frame).warnings)
