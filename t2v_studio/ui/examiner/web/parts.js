@@ -6,7 +6,7 @@ function h(tag, attributes = {}, ...children) {
     else if (value === true) made.setAttribute(name, '');
     else if (value !== false && value !== null && value !== undefined) made.setAttribute(name, value);
   }
-  made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  made.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return made;
 }
 
@@ -64,6 +64,7 @@ function dialog(title, content, actions) {
   box.addEventListener('close', () => box.remove());
   element.append(box);
   box.showModal();
+  box.scrollTop = 0;
   return box;
 }
 

@@ -50,8 +50,8 @@ class App {
   }
 
   paper(name, title, ...content) {
-    this.show(name, h('main', {class: 'rate-paper'}, h('h1', {}, title), content));
-    this.root.querySelector('main button.primary, main input')?.focus();
+    this.show(name, h('div', {class: 'rate-paper'}, h('h1', {}, title), content));
+    this.root.querySelector('.rate-paper input, .rate-paper button.primary')?.focus();
   }
 
   theme() {
@@ -85,7 +85,7 @@ class App {
     if (stays) { if (this.view.message) this.view.message.textContent = `${trouble.message} ${trouble.hint || ''}`; return; }
     const title = trouble.code === 'signed_out' ? 'You are signed out' : 'This did not work';
     this.root.dataset.view = 'trouble';
-    this.root.replaceChildren(h('main', {class: 'rate-paper'}, h('h1', {}, title), h('p', {}, `${trouble.message} ${trouble.hint || ''}`),
+    this.root.replaceChildren(h('div', {class: 'rate-paper'}, h('h1', {}, title), h('p', {}, `${trouble.message} ${trouble.hint || ''}`),
       h('div', {class: 'rate-actions'}, button('Try again', again || (() => location.reload()), {class: 'rate-button primary'}))));
   }
 
@@ -163,7 +163,6 @@ class App {
       }, {class: 'rate-button primary'});
       this.paper('questions', 'One last question', h('p', {class: 'rate-lead'}, asked.question), h('div', {class: 'rate-guesses'}, rows.map((row) => row.element)),
         h('div', {class: 'rate-actions'}, button('Back to the pairs', () => this.open(this.me.screens - 1)), message, finish));
-      this.root.querySelector('main').scrollTop = 0;
     } catch (trouble) { this.trouble(trouble, () => this.questions()); }
   }
 
@@ -208,7 +207,8 @@ class Guess {
     const films = h('div', {class: 'rate-again', hidden: true});
     const look = button('Show the pair', () => {
       if (!films.childElementCount) {
-        for (const side of ['left', 'right']) films.append(h('video', {src: `media/${row[side].token}.mp4`, controls: true, muted: true, playsinline: true, controlslist: 'nodownload', 'aria-label': `${sideName[side]} video`}));
+        for (const side of ['left', 'right']) films.append(h('figure', {}, h('video', {src: `media/${row[side].token}.mp4`, controls: true, muted: true, playsinline: true,
+            controlslist: 'nodownload', 'aria-label': `${sideName[side]} video`}), h('figcaption', {}, sideName[side])));
       }
       films.hidden = !films.hidden;
       look.textContent = films.hidden ? 'Show the pair' : 'Hide the pair';
