@@ -1,4 +1,4 @@
-"""Figures of a study, for a column (3.3 in) or a text width (6.3 in), in colours that colour-blind readers can tell apart."""
+"""Figures of a study, for a column (3.3 in) or a text width (6.3 in), in colours safe for colour-blind readers."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -169,9 +170,9 @@ def metrics_table(comparison: dict[str, Any], control: str, treated: str) -> Tab
             "Measure": row["metric"].replace("_", " "),
             "Better": {"neither": "-"}.get(row["better"], row["better"]),
             "Topics": str(row["topics"]),
-            control: mean_sd(row["mean_control"], row["sd_control"], 3) if row["topics"] else "unavailable",
-            treated: mean_sd(row["mean_treated"], row["sd_treated"], 3) if row["topics"] else "unavailable",
-            "Gap [95% CI]": with_interval(row["gap"], row["ci_low"], row["ci_high"], 3),
+            control: mean_sd(row["mean_control"], row["sd_control"], _digits(row)) if row["topics"] else "unavailable",
+            treated: mean_sd(row["mean_treated"], row["sd_treated"], _digits(row)) if row["topics"] else "unavailable",
+            "Gap [95% CI]": with_interval(row["gap"], row["ci_low"], row["ci_high"], _digits(row)),
             "p": p_text(row["p"]),
             "W/T/L": f"{row['win']}/{row['tie']}/{row['loss']}" if row["topics"] else NONE,
         }
@@ -184,6 +185,12 @@ def metrics_table(comparison: dict[str, Any], control: str, treated: str) -> Tab
         *comparison["notes"],
     ]
     return Table("metrics", _frame(rows, "Measure"), "Automatic measures of both arms (exploratory).", notes)
+
+
+def _digits(row: dict[str, Any]) -> int:
+    """Three significant figures of the larger mean: measures run from 0.00001 to thousands."""
+    size = max(abs(row["mean_control"] or 0), abs(row["mean_treated"] or 0))
+    return min(max(2 - math.floor(math.log10(size)), 0), 7) if size else 2
 
 
 def correlations_table(comparison: dict[str, Any], labels: dict[str, str]) -> Table:

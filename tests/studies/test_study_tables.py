@@ -117,3 +117,14 @@ def test_numbers_as_text() -> None:
     assert tables.number(None) == "n/a"
     assert tables.p_text(0.0004) == "<0.001"
     assert tables.with_interval(1.0, None, None) == "1.00"
+
+
+def test_small_and_large_measures_keep_three_figures() -> None:
+    shared = {"better": "lower", "topics": 2, "ci_low": None, "ci_high": None, "p": 1.0, "win": 1, "tie": 0, "loss": 1}
+    rows = [
+        shared | {"metric": name, "mean_control": mean, "sd_control": None, "mean_treated": 2 * mean, "sd_treated": None}
+        | {"gap": mean}
+        for name, mean in (("warp_error", 0.0000321), ("sharpness", 812.4), ("cuts", 0.0))
+    ]  # fmt: skip
+    frame = tables.metrics_table({"metrics": rows, "notes": []}, "a", "b").frame
+    assert list(frame["a"]) == ["0.0000321", "812", "0.00"]
