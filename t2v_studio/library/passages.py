@@ -64,6 +64,12 @@ class Evidence(BaseModel):
     label: str
     score: float = Field(description="Cosine similarity of query and passage, -1 to 1.")
     quotes: list[Quote] = Field(default_factory=list)
+    sentences: list[Quote] = Field(
+        default_factory=list,
+        exclude=True,
+        repr=False,
+        description="Every sentence that can be quoted, in order, each scored against the query. Not stored.",
+    )
 
 
 class Outcome(StrEnum):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
@@ -20,6 +21,7 @@ from t2v_studio.library.sentences import split
 from t2v_studio.settings import Settings
 from t2v_studio.workspace import Workspace
 
+_BULLET = re.compile(r"^(?:[•▪◦■]|\d{1,2}[.)])\s+(?=[A-Z])")
 WEAK_SCORE = 0.28
 """Below this best cosine a result is called weak: no off-topic question of 26 reached it, 94 % of 128 on-topic ones did."""
 MOST_QUERY_CHARS = 2000
@@ -148,7 +150,7 @@ def _evidence(
     scored: list[tuple[float, int, int, str]] = []
     offsets: dict[tuple[int, int], int] = {}
     for rank, one in enumerate(chosen):
-        sentences = split(one.passage.text)
+        sentences = [_BULLET.sub("", sentence) for sentence in split(one.passage.text)]
         fit = [place for place, sentence in enumerate(sentences) if is_quotable(sentence)]
         vectors = _sentence_vectors([sentences[place] for place in fit], embedder, memory)
         position = 0
@@ -159,7 +161,7 @@ def _evidence(
             score = float(vectors[row] @ vector) + quality(sentences[place])
             scored.append((score, rank, place, sentences[place]))
     picked = _within_budget(scored, settings.rag_max_context_words, settings.rag_min_score)
-    return [_one_evidence(one, rank, picked, offsets) for rank, one in enumerate(chosen)]
+    return [_one_evidence(one, rank, picked, scored, offsets) for rank, one in enumerate(chosen)]
 
 
 def _within_budget(
@@ -184,18 +186,32 @@ def _within_budget(
 
 
 def _one_evidence(
-    one: Candidate, rank: int, picked: list[tuple[float, int, int, str]], offsets: dict[tuple[int, int], int]
+    one: Candidate,
+    rank: int,
+    picked: list[tuple[float, int, int, str]],
+    scored: list[tuple[float, int, int, str]],
+    offsets: dict[tuple[int, int], int],
 ) -> Evidence:
-    quotes = []
-    for score, owner, place, sentence in picked:
-        if owner == rank:
-            page, label = _page_of(one.passage, offsets[rank, place])
-            quotes.append(
-                Quote(text=sentence, page=page, label=label, passage_id=one.passage.id, score=round(score, 4))
-            )
+    def quoted(items: list[tuple[float, int, int, str]]) -> list[Quote]:
+        found = []
+        for score, owner, place, sentence in items:
+            if owner == rank:
+                page, label = _page_of(one.passage, offsets[rank, place])
+                found.append(
+                    Quote(text=sentence, page=page, label=label, passage_id=one.passage.id, score=round(score, 4))
+                )
+        return found
+
+    quotes = quoted(picked)
     page, label = (quotes[0].page, quotes[0].label) if quotes else (one.passage.page, one.passage.label)
     return Evidence(
-        passage=one.passage, book=one.book, page=page, label=label, score=round(one.cosine, 4), quotes=quotes
+        passage=one.passage,
+        book=one.book,
+        page=page,
+        label=label,
+        score=round(one.cosine, 4),
+        quotes=quotes,
+        sentences=quoted(scored),
     )
 
 

@@ -103,7 +103,15 @@ def _filled(
     if isinstance(visual, Process):
         layout = (layout_of(topic) or visual.layout) if scene.id == "mechanism" else visual.layout
         visual = Process(layout=layout, centre=_put(visual.centre, short))
-    steps = [step.model_copy(update={"say": shortened(_put(step.say, values), 590)}) for step in scene.steps]
+    steps = [
+        step.model_copy(
+            update={
+                "say": shortened(_put(step.say, values), 590),
+                "query": _query(step.query or step.say, values, template, topic),
+            }
+        )
+        for step in scene.steps
+    ]
     return scene.model_copy(
         update={
             "title": _put(scene.title, short),

@@ -15,10 +15,20 @@ from t2v_studio.planning.grounding import report
 from t2v_studio.planning.lesson import LessonRequest, bare_plan, fill
 from t2v_studio.planning.plan import Retrieval, Scene, ScenePlan, Source, Step
 from t2v_studio.planning.prompts import write_prompts
-from t2v_studio.planning.selection import Candidate, Need, Wanted, best_sentences, candidates, choose
-from t2v_studio.planning.sentences import content_stems, label
-from t2v_studio.planning.templates import Template, TemplateStep, load_templates
-from t2v_studio.planning.topic import phrases
+from t2v_studio.planning.selection import (
+    PASSAGES_A_STEP,
+    WORDS_A_STEP,
+    Candidate,
+    Limits,
+    Pool,
+    Slot,
+    best_sentences,
+    choose,
+    telling_stems,
+)
+from t2v_studio.planning.sentences import content_stems, term
+from t2v_studio.planning.subject import Subject
+from t2v_studio.planning.templates import Template, TemplateScene, TemplateStep, load_templates
 from t2v_studio.settings import Settings
 
 Search = Callable[[str, int], SearchResult]
@@ -102,33 +112,41 @@ _Treated = tuple[ScenePlan, dict[str, list[Evidence]], list[str], list[str]]
 def _semantic(
     lesson: LessonRequest, template: Template, bare: ScenePlan, settings: Settings, search: Search
 ) -> _Treated:
-    """Each scene asks by its own query, and its steps say what the passages say.
+    """Each step asks the library with its own meaning, and says the sentence that comes nearest to it.
 
-    Passages of the lesson's own query fill up the pool: a scene whose question is too narrow for the
-    book still finds a sentence that serves one of its steps.
+    The lesson's and the scenes' queries say which passages are on the topic. With `rag_query` only passages
+    that this query finds are quoted.
     """
+    pool = Pool(Subject.of(lesson.topic))
     top_k = lesson.rag_top_k or settings.rag_top_k
-    wide = top_k * len(bare.scenes) if lesson.rag_query else 2 * top_k
-    ask = _memo(search, wide + 2)
-    name = phrases(lesson.topic).label
-    results, found, needs = [], [], []
-    for scene, model in zip(bare.scenes, template.scenes, strict=True):
-        result = ask(scene.query)
-        hits = _merged(result.hits, [] if lesson.rag_query else ask(template.query).hits)
-        pool, own = candidates(hits), len(candidates(result.hits))
-        results.append(result)
-        found.append(hits)
-        needs.append(Need(model.steps, pool, own, Wanted.of(name, lesson.rag_query or model.query)))
-    chosen = choose(needs, top_k=top_k, budget=settings.rag_max_context_words)
+    ask = _memo(search, max(PASSAGES_A_STEP, top_k))
+    whole = ask(lesson.rag_query or template.query)
+    pool.add(whole.hits, on_topic=True)
+    results = [ask(scene.query) for scene in bare.scenes]
+    slots, limits, telling = [], [], telling_stems(template)
+    for n, (result, model) in enumerate(zip(results, template.scenes, strict=True)):
+        near = pool.add(result.hits, on_topic=True)
+        limits.append(Limits(top_k, min(settings.rag_max_context_words, (WORDS_A_STEP + 2) * len(model.steps))))
+        known = frozenset(content_stems(_scene_text(model)))
+        for k, step in enumerate(model.steps):
+            answered = ask(step.query or step.say) if result.hits or whole.hits else result
+            close = {**_weaker(near), **pool.add(answered.hits)}
+            if lesson.rag_query:
+                close = {key: value for key, value in close.items() if key[0] in pool.on_topic}
+            slots.append(Slot(n, step, close, telling[n, k], known))
+    chosen = choose(slots, pool, limits)
+    hits = {item.evidence.passage.id: item.evidence for item in pool.candidates.values()}
     sources, taken = _Sources(), set[str]()
     scenes: list[Scene] = []
     evidence: dict[str, list[Evidence]] = {}
     outcomes: dict[str, Outcome] = {}
-    for scene, need, result, hits, picked in zip(bare.scenes, needs, results, found, chosen, strict=True):
+    for n, (scene, result) in enumerate(zip(bare.scenes, results, strict=True)):
+        mine = [(slot.step, item) for slot, item in zip(slots, chosen, strict=True) if slot.scene == n]
+        picked = [item for _, item in mine]
         outcomes[scene.id] = _outcome(result, picked)
         if any(picked):
-            evidence[scene.id] = _used_hits(hits, picked)
-        steps = [_said(step, one, need.wanted, taken, sources) for step, one in zip(need.steps, picked, strict=True)]
+            evidence[scene.id] = _used_hits(list(hits.values()), picked)
+        steps = [_said(step, item, pool.subject, taken, sources) for step, item in mine]
         scenes.append(scene.model_copy(update={"steps": steps}))
     plan = _with_retrieval(lesson, bare, scenes, sources, outcomes, evidence)
     return plan, evidence, _notices(plan, outcomes, {scene.id: len(scene.steps) for scene in scenes}), []
@@ -138,20 +156,20 @@ def _overlay(
     lesson: LessonRequest, template: Template, bare: ScenePlan, settings: Settings, search: Search
 ) -> _Treated:
     """One query for the whole lesson. Its context stands as a block in every prompt, and the last step of
-    each scene says one sentence of it, in the book's order."""
+    each scene says the sentence of it that shares most words with the scene."""
     query = lesson.rag_query or template.query
     top_k = lesson.rag_top_k or settings.rag_top_k
-    result = search(query, 2 * top_k + 2)
-    wanted = Wanted.of(phrases(lesson.topic).label, query)
-    block = best_sentences(
-        candidates(result.hits), wanted, count=len(bare.scenes), top_k=top_k, budget=settings.rag_max_context_words
-    )
+    result = search(query, max(PASSAGES_A_STEP, 2 * top_k + 2))
+    pool = Pool(Subject.of(lesson.topic))
+    near = pool.add(result.hits, on_topic=True)
+    block = best_sentences(pool, near, Limits(top_k, settings.rag_max_context_words), len(bare.scenes))
     outcome = _outcome(result, [*block])
     outcomes = {scene.id: outcome for scene in bare.scenes}
     sources, taken = _Sources(), set[str]()
+    placed = _placed(block, template)
     scenes = []
-    for n, (scene, model) in enumerate(zip(bare.scenes, template.scenes, strict=True)):
-        last = _said(model.steps[-1], block[n] if n < len(block) else None, wanted, taken, sources)
+    for scene, model, item in zip(bare.scenes, template.scenes, placed, strict=True):
+        last = _said(model.steps[-1], item, pool.subject, taken, sources)
         scenes.append(scene.model_copy(update={"steps": [*scene.steps[:-1], last], "query": query[:300]}))
     hits = _used_hits(result.hits, [*block])
     evidence = {scene.id: hits for scene in bare.scenes} if block else {}
@@ -159,25 +177,49 @@ def _overlay(
     return plan, evidence, _notices(plan, outcomes, {}), [one.text for one in block]
 
 
-def _said(step: TemplateStep, found: Candidate | None, wanted: Wanted, taken: set[str], sources: _Sources) -> Step:
+def _scene_text(scene: TemplateScene) -> str:
+    return " ".join([scene.title, scene.prompt, *(f"{step.say} {step.show}" for step in scene.steps)])
+
+
+def _placed(block: list[Candidate], template: Template) -> list[Candidate | None]:
+    """Each sentence of the block with the scene that it shares most words with."""
+    placed: list[Candidate | None] = [None] * len(template.scenes)
+    words = [
+        frozenset(content_stems(" ".join([scene.title, scene.query, *(step.say for step in scene.steps)])))
+        for scene in template.scenes
+    ]
+    pairs = [(len(item.stems & held), n, m) for m, item in enumerate(block) for n, held in enumerate(words)]
+    for _, n, m in sorted(pairs, key=lambda pair: (-pair[0], *pair[1:])):
+        if placed[n] is None and block[m] not in placed:
+            placed[n] = block[m]
+    return placed
+
+
+def _said(step: TemplateStep, found: Candidate | None, subject: Subject, taken: set[str], sources: _Sources) -> Step:
+    """A step with its book's sentence. A step of a named lesson keeps its label, which the sentence was chosen to fit."""
     if found is None:
         taken.add(step.show.lower())
         return Step(say=step.say, show=step.show)
-    near = {*wanted.topic, *wanted.query, *content_stems(f"{step.say} {step.show}")}
-    show = label(found.text, near, taken) or step.show
+    show = step.show
+    if step.heading:
+        named = "" if step.defines else term(found.text, found.evidence.passage.text, subject.own_stems, taken)
+        show = named or step.heading
     taken.add(show.lower())
     return Step(say=found.text, show=show[:80], cites=[sources.cite(found)])
+
+
+FARTHER = 0.06
+"""What a sentence loses that answered the scene's question but was not among the passages of the step's own."""
+
+
+def _weaker(near: dict[tuple[str, str], float]) -> dict[tuple[str, str], float]:
+    return {key: value - FARTHER for key, value in near.items()}
 
 
 def _outcome(result: SearchResult, chosen: list[Candidate | None]) -> Outcome:
     if any(chosen):
         return Outcome.found
     return Outcome.weak if result.outcome == Outcome.found else result.outcome
-
-
-def _merged(first: list[Evidence], then: list[Evidence]) -> list[Evidence]:
-    known = {hit.passage.id for hit in first}
-    return [*first, *(hit for hit in then if hit.passage.id not in known)]
 
 
 def _used_hits(hits: list[Evidence], chosen: list[Candidate | None]) -> list[Evidence]:

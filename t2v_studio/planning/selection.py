@@ -1,28 +1,41 @@
-"""Which sentence of the evidence each step says: scored, never twice, within the word budget."""
+"""Which sentence of the books each step says: the one nearest to the step's own meaning, as one assignment."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from t2v_studio.library.passages import Evidence
-from t2v_studio.planning.sentences import content_stems, garbled, sentences_of, stem, trim
-from t2v_studio.planning.templates import TemplateStep
-from t2v_studio.planning.vocabulary import ASKING
+from t2v_studio.library.passages import Evidence, Quote
+from t2v_studio.planning.sentences import content_stems, garbled, sentences_of, trim
+from t2v_studio.planning.subject import Subject
+from t2v_studio.planning.templates import Template, TemplateStep
 
-MIN_FITNESS = 0.42
-"""Lowest fitness at which a sentence is said. A first setting, kept after reading plans over three books; not swept."""
-
-FILLER = 0.08
-"""What a sentence loses in a scene that did not ask for its passage itself."""
+FLOOR = 0.58
+"""Lowest fitness at which a sentence is said in place of the step's own text. Set by reading plans over three books."""
+LAST_FLOOR = 0.56
+"""Floor for the one sentence of a scene that would otherwise cite nothing."""
+WORDS_A_STEP = 18
+"""Mean length of what a scene quotes, in words: with it four scenes of three steps last about a minute."""
+COMMON = 2
+"""A word in more steps than these tells nothing about one of them."""
+SPREAD = 0.06
+"""A sentence serves only steps that it fits nearly as well as the one that it fits best."""
+PASSAGES_A_STEP = 12
+"""Passages read for a step: more of them only add sentences that are further away."""
 
 _UNNAMED = re.compile(
     r"The (?:algorithm|method|model|approach|technique|procedure|function|solution|problem|system|result|parameters?|values?|"
     r"process|formula|scheme|rule|test|data|idea|only|final|whole|rest)\b"
 )
 """Starts that name something which stood in the sentence before."""
+_NUMBER = re.compile(
+    r"\b(?:zero|one(?=,)|two|three|four|five|six|seven|eight|nine|ten|twenty|thirty|forty|fifty|sixty|ninety|hundred|thousand|million|\d[\d.]*)\b",
+    re.IGNORECASE,
+)
+_EXERCISE = re.compile(r"\b(?:Exercises?|Problems?|Projects?|Preface|Contents|Acknowledge\w*)\b")
 
 
 @dataclass(frozen=True)
@@ -34,190 +47,261 @@ class Candidate:
     page: int
     page_last: int
     label: str
-    place: int
     evidence: Evidence
-    closeness: float
-    """Cosine similarity of the passage, raised where the library itself picked the sentence."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.evidence.passage.id, self.quote
 
     @cached_property
     def stems(self) -> frozenset[str]:
         return frozenset(content_stems(self.text))
 
 
-@dataclass
-class Used:
-    """What has been said, so that nothing is said again."""
-
-    stems: list[frozenset[str]] = field(default_factory=list)
-
-    def repeats(self, candidate: Candidate) -> bool:
-        """Whether the same sentence, or nearly the same words, were said before."""
-        return any(_jaccard(candidate.stems, old) >= 0.6 for old in self.stems)
-
-    def add(self, candidate: Candidate) -> None:
-        self.stems.append(candidate.stems)
-
-
 @dataclass(frozen=True)
-class Wanted:
-    """What a scene is about, as stems: the topic itself, and its own query without asking words."""
+class Slot:
+    """A step that may say a sentence.
 
-    topic: frozenset[str]
-    query: frozenset[str]
-
-    @classmethod
-    def of(cls, topic: str, query: str) -> Wanted:
-        topic_stems = frozenset(content_stems(topic))
-        return cls(topic_stems | _acronyms(topic), frozenset(content_stems(query)) - frozenset(map(stem, ASKING)))
-
-
-@dataclass(frozen=True)
-class Need:
-    """A scene that wants sentences: its steps, and a pool whose first `own` answer its own query."""
-
-    steps: list[TemplateStep]
-    pool: list[Candidate]
-    own: int
-    wanted: Wanted
-
-
-def candidates(hits: Iterable[Evidence]) -> list[Candidate]:
-    """Every sentence of the hits that can be said: the library's own choice first, then the rest of each passage."""
-    found: dict[str, Candidate] = {}
-    for hit in hits:
-        sentences = sentences_of(hit.passage.text)
-        symbols = 0 if garbled(hit.passage.text) else 2
-        for quote in hit.quotes:
-            text = trim(quote.text, symbols=symbols)
-            if text:
-                close = max(hit.score, quote.score if quote.score <= 1 else 0.0) + 0.05
-                found.setdefault(
-                    text,
-                    Candidate(
-                        text, quote.text, quote.page, quote.page, quote.label, _place(quote.text, sentences), hit, close
-                    ),
-                )
-        for place, sentence in enumerate(sentences):
-            text = trim(sentence, symbols=symbols)
-            if text:
-                page, label = _page_of(sentence, hit)
-                found.setdefault(text, Candidate(text, sentence, page, page, label, place, hit, hit.score))
-    return list(found.values())
-
-
-def choose(needs: list[Need], *, top_k: int, budget: int) -> list[list[Candidate | None]]:
-    """For each scene one sentence a step, or None where nothing fits.
-
-    Scenes take turns, so that a scarce book speaks in as many scenes as it can. In each turn the best of all
-    pairs of step and sentence is taken first: a sentence goes where it serves best, and once. A scene uses at most `top_k` passages and `budget` words; its sentences
-    from one passage keep the book's order.
+    closeness: cosine of each candidate, by its key, with the step's question. telling: stems of the step that few
+    other steps of the lesson hold. known: stems that its scene holds without any book.
     """
-    pairs = [
-        (round(fitness(candidate, step, need.wanted) - (m >= need.own) * FILLER, 6), scene, n, m)
-        for scene, need in enumerate(needs)
-        for n, step in enumerate(need.steps)
-        for m, candidate in enumerate(need.pool)
+
+    scene: int
+    step: TemplateStep
+    closeness: dict[tuple[str, str], float]
+    telling: frozenset[str] = frozenset()
+    known: frozenset[str] = frozenset()
+
+    @cached_property
+    def shown(self) -> frozenset[str]:
+        return frozenset(content_stems(self.step.show))
+
+
+def telling_stems(template: Template) -> dict[tuple[int, int], frozenset[str]]:
+    """Per scene and step, the stems of its text that at most two steps of the lesson hold."""
+    held = {
+        (n, k): frozenset(content_stems(f"{step.say} {step.show}"))
+        for n, scene in enumerate(template.scenes)
+        for k, step in enumerate(scene.steps)
+    }
+    count = Counter(word for words in held.values() for word in words)
+    return {place: frozenset(word for word in words if count[word] <= COMMON) for place, words in held.items()}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one scene may use: passages, and words in all of its quotes."""
+
+    top_k: int
+    budget: int
+
+
+@dataclass
+class Pool:
+    """Every sentence that may be said, and the passages that answer a question about the lesson as a whole."""
+
+    subject: Subject
+    candidates: dict[tuple[str, str], Candidate] = field(default_factory=dict)
+    on_topic: set[str] = field(default_factory=set)
+    _texts: dict[str, tuple[str, str]] = field(default_factory=dict)
+    _read: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def add(self, hits: Iterable[Evidence], *, on_topic: bool = False) -> dict[tuple[str, str], float]:
+        """Take in the sentences of hits; gives the closeness of each to the question that found them."""
+        found: dict[tuple[str, str], float] = {}
+        for hit in hits:
+            if on_topic:
+                self.on_topic.add(hit.passage.id)
+            for quote in scored_sentences(hit):
+                key = (hit.passage.id, quote.text)
+                if key not in self._read:
+                    self._read[key] = self._said(quote, hit)
+                if key in self.candidates:
+                    found[key] = quote.score
+        return found
+
+    def _said(self, quote: Quote, hit: Evidence) -> str:
+        text = trim(quote.text, symbols=0 if garbled(hit.passage.text) else 2)
+        key = (hit.passage.id, quote.text)
+        if text and hit.book.lower() not in text.lower() and self._texts.setdefault(text, key) == key:
+            self.candidates[key] = Candidate(text, quote.text, quote.page, quote.page, quote.label, hit)
+        return text
+
+
+def scored_sentences(hit: Evidence) -> Sequence[Quote]:
+    """The sentences of a hit with their scores; where the library gave none, all of them with the passage's score."""
+    if hit.sentences:
+        return hit.sentences
+    quoted = {quote.text: quote for quote in hit.quotes}
+    passage = hit.passage
+    found = []
+    for sentence in sentences_of(passage.text):
+        page = passage.page_at(max(passage.text.find(sentence[:60]), 0))
+        label = passage.label if page == passage.page else passage.label_last
+        whole = Quote(text=sentence, page=page, label=label, passage_id=passage.id, score=hit.score)
+        found.append(quoted.get(sentence, whole))
+    return found
+
+
+def choose(slots: list[Slot], pool: Pool, limits: list[Limits]) -> list[Candidate | None]:
+    """For each slot its sentence, or None where nothing fits: the assignment with the highest sum of fitness.
+
+    No sentence, and nothing nearly like it, is said twice; a scene keeps to its limits. A scene that would
+    cite nothing gets its best free sentence above LAST_FLOOR.
+    """
+    items = [pool.candidates[key] for key in sorted(pool.candidates)]
+    gains = [[fitness(slot, item, pool) for item in items] for slot in slots]
+    for column, best in enumerate([max(row[m] for row in gains) for m in range(len(items))]):
+        for row in gains:
+            row[column] *= row[column] >= best - SPREAD
+    chosen: list[int | None] = [None] * len(slots)
+    if not items:
+        return [None] * len(slots)
+    banned: set[tuple[int, int]] = set()
+    for _ in range(8 * len(slots)):
+        chosen = _assignment(gains, banned)
+        broken = _broken(chosen, gains, slots, items, limits)
+        if not broken:
+            break
+        banned |= broken
+    else:
+        chosen = [None if (n, m) in banned else m for n, m in enumerate(chosen)]
+    _fill_empty_scenes(chosen, gains, slots, items, limits)
+    _drop_old_news(chosen, slots, items)
+    return [None if m is None else items[m] for m in chosen]
+
+
+def fitness(slot: Slot, item: Candidate, pool: Pool) -> float:
+    """How well a sentence serves a step, about 0 to 1; 0 where it speaks of something else.
+
+    A step of a named lesson asks with its own words, and a sentence must share one of them. A step of a free
+    topic asks for a kind of answer: a sentence must name the topic or stand under its heading, and hold a mark of that answer.
+    """
+    close = slot.closeness.get(item.key)
+    if close is None:
+        return 0.0
+    passage = item.evidence.passage
+    named, headed = pool.subject.named(item.text), pool.subject.heads(passage.section)
+    if slot.step.cues or slot.step.defines:
+        marks = sum(_holds(item.text, cue) for cue in slot.step.cues)
+        defines = slot.step.defines and pool.subject.defined_by(item.text)
+        if not (marks or defines) or (slot.step.defines and not defines) or max(named, headed) < 0.5:
+            return 0.0
+        score = close + 0.12 * max(named, headed) + 0.03 * min(named, headed)
+        score += 0.03 * min(marks, 2) + 0.1 * defines
+    else:
+        shared, shown = len(item.stems & slot.telling), len(item.stems & slot.shown)
+        if not shared and close < 0.7:
+            return 0.0
+        if passage.id not in pool.on_topic and named < 1 and headed < 0.5:
+            return 0.0
+        score = close + 0.02 * min(shared, 4) + 0.03 * min(shown, 2) - 0.05 * (not shown)
+    return round(score - faults(item), 6)
+
+
+def faults(item: Candidate) -> float:
+    """What a sentence loses for how it reads: long, set in symbols, or leaning on the one before."""
+    text = item.text
+    lost = 0.1 * bool(_UNNAMED.match(text))
+    lost += 0.03 * bool(re.match(r"We\b|One\b|There\b", text))
+    lost += 0.12 * bool(re.search(r"\b[B-HJ-Zα-ω]\b(?!-)|\b[b-z]\b(?!-)", text)) + 0.04 * bool(re.search(r"\d", text))
+    lost += 0.3 * (len(_NUMBER.findall(text)) > 1)
+    lost += 0.25 * bool(_EXERCISE.search(item.evidence.passage.section))
+    return lost + 0.008 * max(0, len(text.split()) - WORDS_A_STEP)
+
+
+def best_sentences(pool: Pool, closeness: dict[tuple[str, str], float], limits: Limits, count: int) -> list[Candidate]:
+    """The `count` sentences nearest to one question that name the topic, within the limits, best first."""
+    scored = [
+        (round(closeness[key] + 0.12 * pool.subject.named(item.text) - faults(item), 6), item)
+        for key, item in pool.candidates.items()
+        if key in closeness
+        and max(pool.subject.named(item.text), pool.subject.heads(item.evidence.passage.section)) > 0.4
     ]
-    pairs.sort(key=lambda pair: (-pair[0], *pair[1:]))
-    chosen: list[list[Candidate | None]] = [[None] * len(need.steps) for need in needs]
-    used = Used()
-    for limit in range(1, max(len(need.steps) for need in needs) + 1):
-        for score, scene, n, m in pairs:
-            candidate = needs[scene].pool[m]
-            held = [one for one in chosen[scene] if one is not None]
-            if score < MIN_FITNESS or chosen[scene][n] is not None or len(held) >= limit or used.repeats(candidate):
-                continue
-            passages = {one.evidence.passage.id for one in held} | {candidate.evidence.passage.id}
-            words = sum(len(one.text.split()) for one in [*held, candidate])
-            if len(passages) <= top_k and words <= budget:
-                chosen[scene][n] = candidate
-                used.add(candidate)
-    return [_in_book_order(one) for one in chosen]
-
-
-def best_sentences(pool: list[Candidate], wanted: Wanted, *, count: int, top_k: int, budget: int) -> list[Candidate]:
-    """The `count` best sentences of at most `top_k` passages within `budget` words, in the order of the books."""
-    used = Used()
     chosen: list[Candidate] = []
-    ranked = sorted(enumerate(pool), key=lambda pair: (-round(fitness(pair[1], None, wanted), 6), pair[0]))
-    for _, candidate in ranked:
-        passages = {one.evidence.passage.id for one in chosen} | {candidate.evidence.passage.id}
-        words = sum(len(one.text.split()) for one in [*chosen, candidate])
+    for score, item in sorted(scored, key=lambda pair: (-pair[0], pair[1].key)):
         if (
             len(chosen) < count
-            and len(passages) <= top_k
-            and words <= budget
-            and fitness(candidate, None, wanted) >= MIN_FITNESS
+            and score >= LAST_FLOOR
+            and _fits([*chosen, item], limits)
+            and not _said_before(item, chosen)
         ):
-            if used.repeats(candidate):
-                continue
-            chosen.append(candidate)
-            used.add(candidate)
-    return sorted(chosen, key=lambda one: (one.evidence.passage.book_id, one.evidence.passage.ordinal, one.place))
+            chosen.append(item)
+    return chosen
 
 
-def fitness(candidate: Candidate, step: TemplateStep | None, wanted: Wanted) -> float:
-    """How well a sentence serves a step, about 0 to 1.3: closeness, words of topic, query and step, and cues."""
-    stems = candidate.stems
-    on_topic = len(stems & wanted.topic)
-    on_query = len(stems & wanted.query)
-    in_section = len(frozenset(content_stems(candidate.evidence.passage.section)) & wanted.topic)
-    if not on_topic and not on_query and not in_section and candidate.closeness < 0.5:
-        return 0.0
-    named = max(1, min(3, len(wanted.topic)))
-    score = 0.6 * candidate.closeness
-    score += 0.25 * min(1.0, on_topic / named)
-    score += 0.15 * min(1.0, in_section / named)
-    score += 0.2 * min(1.0, on_query / 3)
-    if step is not None:
-        score += min(0.2, 0.05 * len(stems & frozenset(content_stems(f"{step.say} {step.show}"))))
-        score += min(0.24, sum((0.16 if " " in cue else 0.08) * _holds(candidate.text, cue) for cue in step.cues))
-    score -= 0.06 * bool(re.match(r"We\b|One\b|There\b", candidate.text))
-    score -= 0.2 * bool(re.search(r"\b(?:Exercises?|Problems?|Projects?)\b", candidate.evidence.passage.section))
-    score -= 0.12 * bool(_UNNAMED.match(candidate.text))
-    score -= 0.12 * bool(re.search(r"\b[B-HJ-Zα-ω]\b(?!-)|\b[b-z]\b(?!-)", candidate.text))
-    return score - 0.01 * max(0, len(candidate.text.split()) - 20)
+def _assignment(gains: list[list[float]], banned: set[tuple[int, int]]) -> list[int | None]:
+    import numpy as np
+    from scipy.optimize import linear_sum_assignment
+
+    worth = np.maximum(np.array(gains) - FLOOR, -1e-9)
+    worth[np.array(gains) < FLOOR] = 0.0
+    for n, m in banned:
+        worth[n, m] = 0.0
+    rows, columns = linear_sum_assignment(worth, maximize=True)
+    chosen: list[int | None] = [None] * len(gains)
+    for n, m in zip(rows.tolist(), columns.tolist(), strict=True):
+        if worth[n, m] > 0:
+            chosen[n] = m
+    return chosen
 
 
-def _page_of(sentence: str, hit: Evidence) -> tuple[int, str]:
-    """PDF page and printed label of a sentence of a passage."""
-    passage = hit.passage
-    at = passage.text.find(sentence[:60])
-    page = passage.page_at(max(at, 0))
-    return page, passage.label if page == passage.page else passage.label_last if page == passage.page_last else str(
-        page
+def _broken(
+    chosen: list[int | None], gains: list[list[float]], slots: list[Slot], items: list[Candidate], limits: list[Limits]
+) -> set[tuple[int, int]]:
+    """The weakest pairs that repeat another or break a scene's limits, each to be banned."""
+    ranked = sorted(
+        ((n, m) for n, m in enumerate(chosen) if m is not None), key=lambda pair: (-gains[pair[0]][pair[1]], pair)
     )
+    kept: list[tuple[int, int]] = []
+    broken: set[tuple[int, int]] = set()
+    for n, m in ranked:
+        scene = [items[b] for a, b in kept if slots[a].scene == slots[n].scene]
+        if _said_before(items[m], [items[b] for _, b in kept]) or not _fits([*scene, items[m]], limits[slots[n].scene]):
+            broken.add((n, m))
+        else:
+            kept.append((n, m))
+    return broken
 
 
-def _place(quote: str, sentences: list[str]) -> int:
-    return next((n for n, sentence in enumerate(sentences) if sentence == quote or quote in sentence), len(sentences))
+def _fill_empty_scenes(
+    chosen: list[int | None], gains: list[list[float]], slots: list[Slot], items: list[Candidate], limits: list[Limits]
+) -> None:
+    for scene in sorted({slot.scene for slot in slots}):
+        places = [n for n, slot in enumerate(slots) if slot.scene == scene]
+        if any(chosen[n] is not None for n in places):
+            continue
+        said = [items[m] for m in chosen if m is not None]
+        pairs = sorted(
+            ((gains[n][m], n, m) for n in places for m in range(len(items)) if gains[n][m] >= LAST_FLOOR),
+            key=lambda pair: (-pair[0], *pair[1:]),
+        )
+        for _, n, m in pairs:
+            if m not in chosen and not _said_before(items[m], said) and _fits([items[m]], limits[scene]):
+                chosen[n] = m
+                break
 
 
-def _in_book_order(chosen: list[Candidate | None]) -> list[Candidate | None]:
-    by_passage: dict[str, list[int]] = {}
-    for n, candidate in enumerate(chosen):
-        if candidate is not None:
-            by_passage.setdefault(candidate.evidence.passage.id, []).append(n)
-    ordered = list(chosen)
-    for places in by_passage.values():
-        held = sorted((chosen[n] for n in places), key=lambda candidate: candidate.place if candidate else 0)
-        for n, candidate in zip(places, held, strict=True):
-            ordered[n] = candidate
-    return ordered
+def _drop_old_news(chosen: list[int | None], slots: list[Slot], items: list[Candidate]) -> None:
+    """A scene whose sentences hold no word that it would not hold anyway says nothing new, and cites nothing."""
+    for scene in {slot.scene for slot in slots}:
+        places = [n for n, slot in enumerate(slots) if slot.scene == scene]
+        if not any(m is not None and items[m].stems - slots[n].known for n in places if (m := chosen[n]) is not None):
+            for n in places:
+                chosen[n] = None
 
 
-def _acronyms(topic: str) -> frozenset[str]:
-    words = [
-        word
-        for word in re.findall(r"[A-Za-z]+", topic)
-        if word.lower() not in {"of", "the", "a", "an", "and", "in", "for"}
-    ]
-    return frozenset({stem("".join(word[0] for word in words))} if 2 <= len(words) <= 5 else ())
+def _fits(items: list[Candidate], limits: Limits) -> bool:
+    words = sum(len(item.text.split()) for item in items)
+    return len({item.evidence.passage.id for item in items}) <= limits.top_k and words <= limits.budget
+
+
+def _said_before(item: Candidate, said: list[Candidate]) -> bool:
+    """Whether the same sentence, or nearly the same words, are said elsewhere."""
+    return any(len(item.stems & old.stems) >= 0.6 * max(1, len(item.stems | old.stems)) for old in said)
 
 
 def _holds(text: str, cue: str) -> bool:
-    return re.search(rf"\b{re.escape(cue)}\b", text, re.IGNORECASE) is not None
-
-
-def _jaccard(left: frozenset[str], right: frozenset[str]) -> float:
-    return len(left & right) / max(1, len(left | right))
+    """Whether a text holds a cue as whole words; a cue that ends in * is the start of a word."""
+    pattern = rf"\b{re.escape(cue[:-1])}" if cue.endswith("*") else rf"\b{re.escape(cue)}\b"
+    return re.search(pattern, text, re.IGNORECASE) is not None

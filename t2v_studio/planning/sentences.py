@@ -7,6 +7,7 @@ see (a figure, an equation's number, "this", code, half a formula) is refused.
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import lru_cache
 from itertools import pairwise
 
@@ -14,25 +15,29 @@ from t2v_studio.library.sentences import split
 from t2v_studio.planning.vocabulary import ADJUNCT, FUNCTION_WORDS, TWO_LETTERS, VERBS, WEAK
 
 MIN_WORDS = 6
-MAX_WORDS = 30
-"""Longest `say`, in words: about eleven seconds of speech."""
+MAX_WORDS = 28
+"""Longest `say`, in words: ten seconds of speech. A limit of 22 cost too many good sentences; long ones lose in the choice instead."""
 
 _BULLET = re.compile(r"(?:^|\s)[•▪◦■](?:\s+|$)")
 _REFERENCE_WORD = (
     r"(?:see|cf\.?|e\.g\.,?\s+see|as\s+in|from|in|by|of)?\s*"
     r"\b(?:Figs?|Figures?|Eqs?|Eqns?|Equations?|Secs?|Sects?|Sections?|Chapters?|Chaps?|Tables?|Appendix|Appendices|Exercises?|Listings?|Algorithms?|Theorems?|Lemmas?|Examples?|Pages?|pp?)\b"
 )
+_RUN_IN = re.compile(r"^[A-Z][\w-]*(?: [\w-]+){0,2}:\s+(?=[A-Z]\S* \S+ \S+ \S+ \S+)")
+"""A run-in heading before a whole sentence: "Sparse: SVMs are …"."""
 _BRACKETED = re.compile(
     r"\s*\((?:[^()]*?\b(?:Fig|Figure|Eq|Eqs|Equation|Sec|Section|Chapter|Table|Appendix|Exercise|Listing|see|cf|chap|pp?)\b\.?[^()]*|[^()]*\b(?:19|20)\d\d[a-z]?)\)",
     re.IGNORECASE,
 )
 _CITATION = re.compile(r"\s*\[(?:\d+(?:\s*[,;–-]\s*\d+)*|[A-Z][A-Za-z+]{1,10}\d{2,4})\]")
 _SEE_CLAUSE = re.compile(
-    r",?\s*(?:\(?see|cf\.)\s+(?:also\s+)?" + _REFERENCE_WORD + r"\.?\s*\(?[\dA-Z][\d.A-Za-z-]*\)?(?=[.,;)]|$)",
+    r",?\s*(?:\(?see|cf\.)\s+(?:also\s+)?"
+    + _REFERENCE_WORD
+    + r"\.?\s*\(?[\dA-Z][\d.A-Za-z-]*\)?(?:\s+TODO)?(?=[.,;)]|$)",
     re.IGNORECASE,
 )
 _IN_REFERENCE = re.compile(
-    r",?\s+(?:in|from|by|as\s+(?:shown|illustrated|seen|described|depicted|discussed)\s+in|is\s+illustrated\s+in)\s+(?:Fig(?:ure)?|Sect?(?:ion)?|Chap(?:ter)?|Table|Appendix|Eq(?:uation)?)\.?\s*\(?\d[\d.]*\)?\s*,?",
+    r",?\s+(?:in|from|by|as\s+(?:shown|illustrated|seen|described|depicted|discussed)\s+in|is\s+illustrated\s+in)\s+(?:Fig(?:ure)?|Sect?(?:ion)?|Chap(?:ter)?|Table|Appendix|Eq(?:uation)?)\.?\s*\(?\d[\d.]*\)?(?:\s+TODO)?\s*,?",
     re.IGNORECASE,
 )
 _LEADING = re.compile(
@@ -43,6 +48,7 @@ _LEADING = re.compile(
     r"To summari[sz]e|In short|Again|Alternatively|Instead|Conversely|At the same time|As before|As usual|Equivalently|Besides|Still|Yet)\s*,\s*(?:that\s+)?"
     r"|^(?:Note|Notice|Observe|Recall|Remember)\s+(?:also\s+)?that\s+|^(?:Hence|Thus|Therefore|So|But|And|Now|Then|Also)\s+(?:(?:we\s+see\s+)?that\s+)?(?=[a-z])"
     r"|^(?:It turns out|It can be shown|It is well known|It is known|It is clear|It is obvious|It follows|We see|We know|One can show|This means|In fact)\s+that,?\s+"
+    r"|^Summari[sz]ing[^,]{0,40},\s+(?:we \w+ that\s+)?"
     r"|^As we (?:have seen|know|saw|can see),\s+|^We (?:have seen|see|saw|know)\s+(?:above\s+)?that\s+",
     re.IGNORECASE,
 )
@@ -61,13 +67,20 @@ _LEANS = re.compile(
     r"exercise|appendix|expression|formula|problem|case|code|program|file|situation|reason|way|model|scheme|method|approach|algorithm|result|quantity|two|is|are)\b"
     r"|\b(?:as follows|the following|shown (?:above|below|here|earlier)|(?:see|given|listed|described|defined|mentioned|stated|discussed|presented|derived|introduced) (?:above|below|earlier|before|later|previously|in)"
     r"|above (?:equation|formula|expression|example|figure|discussion|algorithm)|above[,.]|below[,.]|earlier[,.]|later (?:chapters?|sections?|on)|so far|like the present one|"
-    r"we (?:include|focus|study|cover|return|refer|will|shall|have seen|saw|now|discuss|describe|present|introduce|showed|refer|illustrate|omit|just|already)|let us|let's|I|my|mine|your?|yours|ourselves|TODO|homework|instructor|"
+    r"we (?:include|focus|study|cover|return|refer|will|shall|have seen|saw|now|discuss|describe|present|introduce|showed|refer|illustrate|omit|just|already)|let us|let's|I|my|mine|ourselves|TODO|homework|instructor|we (?:stick|restrict|limit)|"
     r"in what follows|recall that|this (?:is|means|gives|was|can|may|will|implies|leads|shows|allows|makes)|to do this|the same (?:way|manner|as before))\b"
-    r"|\bsuch (?!as\b|that\b)|^(?:\S+\s+){1,7}(?:this|these|those)\b"
+    r"|(?<!but )(?<!and )\bsuch (?!as\b|that\b)|^(?:\S+\s+){1,7}(?:this|these|those)\b"
     r"|\b(?:this|these|those) (?:two|three|four|kinds?|sort|type|property|fact|idea|question|point|example|parameter|function|value|term|product)"
     r"|\b(?:two|three|four|five|several)\b[^.,:]{0,30}\b(?:reasons|ways|cases|problems|steps|options|types|kinds|things|parts|versions)\.$",
     re.IGNORECASE,
 )
+_CARRIES_OVER = re.compile(
+    r"^(?:\S+\s+){0,4}(?:it|they|them)\b(?! is (?:possible|necessary|important|useful|easy|hard|common|convenient|clear|known))|\binstead\b(?! of)|^(?:\S+\s+){0,3}then\b"
+    r"|\bthe (?:first|second|third|last|other|reverse) (?:one|way|order|case|step|approach|method|option|two)\b|\bonce more\b|\bagain and again\b(?=[^.])",
+    re.IGNORECASE,
+)
+"""A pronoun or a second mention whose first stood in the sentence before."""
+_CONNECTIVE = re.compile(r",? (?:therefore|thus|hence|however|consequently|moreover|furthermore),? (?=[a-z])")
 _HEADING_GLUE = re.compile(r"[a-z)] (?:We|The|This|In|It|If|To|For|An|When|Here|Let|As|Now) [a-z]")
 _NUMBERED = re.compile(
     r"\b(?:Figs?|Figures?|Eqs?|Eqns?|Equations?|Secs?|Sects?|Sections?|Chapters?|Chaps?|Tables?|Appendix|Exercises?|Listings?|Algorithms?|Theorems?|Lemmas?|Examples?|Problems?|Pages?|Steps?|Ref)\b\.?\s*\(?[A-Z]?\d"
@@ -82,12 +95,13 @@ _MATHS = re.compile(
 )
 _BROKEN = re.compile(r"[\ue000-\uf8ff\ufffd\x00-\x08\x0b-\x1f≜]|[åÕ](?=\s)|\s[\u0300-\u036f]")
 _BIG_O = re.compile(r"\b[OΘΩ]\([^()]{1,24}(?:\([^()]*\))?[^()]{0,6}\)")
+_MATHS_LETTERS = re.compile("[\U0001d400-\U0001d7ff]")
 _HYPHEN_BREAK = re.compile(r"[a-z]-\s[a-z]")
 _CONTRAST = re.compile(
     r"\b(?:not|no|never|unless|except|only|however|but|without|if|otherwise|although|though)\b", re.IGNORECASE
 )
 _BORDER = re.compile(
-    r";\s+|\s+[–—]\s+|,\s+(?=(?:which|where|because|since|whereas|while|so|i\.e\.|e\.g\.|such as|for example|for instance|namely|hence|thus|therefore|and (?:hence|thus|therefore|we|it|they|the|this)|thereby|making|giving|leading)\b)|:\s+(?=[a-z])"
+    r";\s+|\s+[–—]\s+|,\s+(?=(?:which|where|because|since|whereas|while|so|i\.e\.|e\.g\.|such as|for example|for instance|namely|hence|thus|therefore|and (?:hence|thus|therefore|we)|and (?:it|they|the|this)\s(?:\S+\s+){0,6}(?:is|are|was|were|has|have|can|will|does|do|must|may)\b|thereby|making|giving|leading)\b)|:\s+(?=[a-z])"
 )
 _SUBORDINATE = re.compile(
     r"^(?:If|When|While|Since|Because|Although|Though|As|Once|After|Before|Unlike|Whenever|Whereas|Given|For|In|With|By|To|At|On|From|Under)\b"
@@ -96,13 +110,16 @@ _SUBORDINATE = re.compile(
 
 def clean(sentence: str) -> str:
     """The sentence without citations, references in brackets and a leading connective."""
-    text = " ".join(sentence.replace("\u00ad", "").split())
+    text = " ".join(_MATHS_LETTERS.sub(lambda match: unicodedata.normalize("NFKC", match[0]), sentence).split())
+    text = text.replace("\u00ad", "")
+    text = _RUN_IN.sub("", text)
     text = _BRACKETED.sub("", text)
     text = _CITATION.sub("", text)
     text = _SEE_CLAUSE.sub("", text)
     text = _IN_REFERENCE.sub(" ", text)
     for _ in range(2 if text[:1].isupper() else 0):
         text = _LEADING.sub("", text).strip()
+    text = _CONNECTIVE.sub(" ", text, count=1) if text[:1].isupper() else text
     text = re.sub(r"\s+([.,;:!?])", r"\1", re.sub(r"\s{2,}", " ", text)).strip()
     return text[:1].upper() + text[1:] if re.match(r"[a-z]+\b(?!-)", text) and text != sentence[: len(text)] else text
 
@@ -127,6 +144,7 @@ def refusal(sentence: str, symbols: int = 1) -> str:
     for name, pattern in (
         ("dangling start", _DANGLING),
         ("leans on its place", _LEANS),
+        ("carries over", _CARRIES_OVER),
         ("numbered reference", _NUMBERED),
         ("code", _CODE),
         ("formula", _MATHS),
@@ -229,40 +247,26 @@ def content_stems(text: str) -> list[str]:
     return list(dict.fromkeys(stem(part) for part in parts if len(part) > 2 and part.lower() not in FUNCTION_WORDS))
 
 
-def label(sentence: str, wanted: set[str], taken: set[str]) -> str:
-    """Two to six words of the sentence that name what it is about: its key noun phrase.
+def term(sentence: str, passage: str, topic: set[str], taken: set[str]) -> str:
+    """A noun phrase of two to four words that the sentence shares with the rest of its passage: a term, not a run of words.
 
-    wanted: stems that make a phrase a better label (topic and step); taken: labels already on the screen, in
-    lower case.
+    topic: stems of the topic's own name, which alone would label every step; taken: labels already on the screen,
+    in lower case. Empty where the sentence holds no such phrase.
     """
-    best, best_score = "", -99.0
+    around = f" {' '.join(re.findall(r'[a-z]+', passage.lower()))} "
+    best, best_score = "", 0.0
     for start, phrase in _noun_phrases(sentence):
         words = phrase.split()
-        heads = [word for word in words if word.lower() not in FUNCTION_WORDS]
-        if not 2 <= len(words) <= 6 or phrase.lower() in taken or len(phrase) > 44:
+        flat = f" {' '.join(re.findall(r'[a-z]+', phrase.lower()))}"
+        stems = {stem(word) for word in words}
+        if not 2 <= len(words) <= 4 or len(phrase) > 36 or phrase.lower() in taken or stems <= topic:
             continue
-        stems = {stem(word) for word in heads}
-        score = 1.0 * len(stems & wanted) + 0.5 * min(len(words), 4) - 0.06 * start
-        score -= 0.7 * sum(word.lower() in WEAK for word in heads)
+        if any(word.lower() in WEAK or not word.isascii() for word in words) or around.count(flat) < 2:
+            continue
+        score = around.count(flat) + 0.5 * len(words) - 0.05 * start
         if score > best_score:
             best, best_score = phrase, score
-    if best:
-        return best[:1].upper() + best[1:]
-    return _opening(sentence, taken)
-
-
-def _opening(sentence: str, taken: set[str]) -> str:
-    words = [word.strip(",;:.()") for word in sentence.split()]
-    while len(words) > 2 and words[0].lower() in FUNCTION_WORDS:
-        words = words[1:]
-    for count in (4, 5, 3, 6):
-        chosen = words[:count]
-        while len(chosen) > 2 and chosen[-1].lower() in FUNCTION_WORDS:
-            chosen = chosen[:-1]
-        text = " ".join(chosen)
-        if text.lower() not in taken:
-            return text[:1].upper() + text[1:]
-    return ""
+    return best[:1].upper() + best[1:]
 
 
 def _noun_phrases(sentence: str) -> list[tuple[int, str]]:

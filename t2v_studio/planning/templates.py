@@ -26,8 +26,16 @@ class TemplateStep(_Strict):
 
     say: str = Field(min_length=1, max_length=300, description="One spoken sentence or two short ones.")
     show: str = Field(min_length=1, max_length=60, description="Label on the screen, two to seven words.")
+    query: str = Field(
+        "", max_length=200, description="What the step asks of the library; empty asks with what it says."
+    )
+    defines: bool = Field(False, description="Only a sentence that says what the topic is serves this step.")
     cues: list[str] = Field(
-        default_factory=list, description="Words that a book's sentence for this step is likely to hold."
+        default_factory=list,
+        description="Words of which a book's sentence for this step must hold one; a final * leaves the ending open.",
+    )
+    heading: str = Field(
+        "", max_length=40, description="Label where a book's sentence is said and names no term; empty keeps `show`."
     )
 
 

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from t2v_studio.errors import InputError
 from t2v_studio.planning.plan import Scene, ScenePlan, Step
 
-WORDS_A_SECOND = 2.6
-"""Calm lecture speech, 156 words a minute; silent reading of a caption is a little faster."""
-SETTLE_S = 0.7
+WORDS_A_SECOND = 2.8
+"""Lecture speech, 168 words a minute; silent reading of a caption is a little faster."""
+SETTLE_S = 0.3
 """Pause after each step, in which the picture comes to rest."""
-OPENING_S = 0.8
+OPENING_S = 0.6
 """Time at the start of a scene in which the heading is read."""
 MIN_STEP_S = 2.0
-MIN_SCENE_S, MAX_SCENE_S = 4.0, 30.0
+MIN_SCENE_S, MAX_SCENE_S = 4.0, 28.0
 
 
 def step_seconds(step: Step) -> float:
@@ -26,7 +26,7 @@ def step_seconds(step: Step) -> float:
 
 
 def scene_seconds(scene: Scene) -> float:
-    """Seconds of a scene: its own where they are set, else its steps and the opening, 4 to 30 s."""
+    """Seconds of a scene: its own where they are set, else its steps and the opening, 4 to 28 s."""
     if scene.seconds is not None:
         return scene.seconds
     total = OPENING_S + sum(step_seconds(step) for step in scene.steps)

@@ -109,11 +109,10 @@ JOINING = _words(
 )
 """Words left out when a topic is compared with an alias."""
 
-ASKING = _words(
+GENERIC = _words(
     """
-    definition purpose works work steps step method methods objective key quantity criterion limitations
-    limitation advantages advantage disadvantages disadvantage compared alternatives alternative topic example
-    examples
+    algorithm method approach technique model rule trick scheme function network procedure analysis machine
+    classifier problem theory principle concept system process numerical basic
     """
 )
-"""Words of a query that ask for a kind of answer rather than name its subject."""
+"""Words that many names share: alone they do not name a topic."""

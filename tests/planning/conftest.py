@@ -67,6 +67,17 @@ def evidence_of(section: str, score: float) -> Evidence:
     return Evidence(passage=held, book="Lecture Notes", page=page, label=held.label, score=score, quotes=[quote])
 
 
+def sentence_scores(query: str, held: Passage) -> list[Quote]:
+    """Its sentences by the share of words that they and the query have in common (a stand-in for cosines)."""
+    wanted = set(re.findall(r"[a-z]{4,}", query.lower()))
+    quotes = []
+    for text in re.split(r"(?<=\.) ", held.text):
+        words = set(re.findall(r"[a-z]{4,}", text.lower()))
+        score = 0.4 + len(wanted & words) / max(1, len(wanted | words)) if wanted & words else 0.0
+        quotes.append(Quote(text=text, page=held.page, label=held.label, passage_id=held.id, score=round(score, 3)))
+    return quotes
+
+
 def by_shared_words(query: str, k: int) -> SearchResult:
     """Passages ranked by the share of the query's words that they hold."""
     wanted = set(re.findall(r"[a-z]{4,}", query.lower()))
@@ -79,6 +90,7 @@ def by_shared_words(query: str, k: int) -> SearchResult:
         for score, section in sorted(scored, key=lambda one: (-one[0], one[1]))
         if score >= 0.2
     ]
+    hits = [hit.model_copy(update={"sentences": sentence_scores(query, hit.passage)}) for hit in hits]
     outcome = Outcome.found if hits else Outcome.nothing_relevant
     return SearchResult(query=query, outcome=outcome, hits=hits[:k])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from t2v_studio.planning.sentences import clean, content_stems, garbled, label, refusal, sentences_of, stem, trim
+from t2v_studio.planning.sentences import clean, content_stems, garbled, refusal, sentences_of, stem, term, trim
 
 
 @pytest.mark.parametrize(
@@ -97,14 +97,42 @@ def test_bullets_and_abbreviations_split_well() -> None:
     ]
 
 
-def test_labels_are_short_and_differ() -> None:
+def test_a_term_stands_in_the_passage_more_than_once() -> None:
     sentence = "The training points that touch the margin are called support vectors."
-    first = label(sentence, set(content_stems("support vector machine")), set())
-    second = label(sentence, set(), {first.lower()})
-    assert first == "Support vectors"
-    assert second and second != first
-    for text in (first, second):
-        assert 2 <= len(text.split()) <= 6
+    passage = f"{sentence} Without support vectors there is no margin."
+    assert term(sentence, passage, set(), set()) == "Support vectors"
+    assert term(sentence, passage, set(), {"support vectors"}) == ""
+    assert term(sentence, passage, set(content_stems("support vectors")), set()) == ""
+    assert term(sentence, sentence, set(), set()) == ""
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "When it is too large, the steps jump across the whole valley.",
+        "Adding the gradient instead would climb the hill again.",
+        "For a network with many weights the second way needs many passes.",
+    ],
+)
+def test_what_leans_on_the_sentence_before_is_refused(sentence: str) -> None:
+    assert refusal(clean(sentence)) == "carries over"
+
+
+def test_a_list_is_not_cut_before_its_last_item() -> None:
+    listed = (
+        "For squared error the expected test error at one point of the input space is the sum of three terms of different "
+        "origin: the squared bias, the variance of the fitted model, and the noise of the measured data itself."
+    )
+    assert not trim(listed).endswith("the variance of the fitted model.")
+
+
+def test_run_in_headings_and_connectives_go() -> None:
+    assert trim("Sparse: Support vector machines use only a subset of the examples.") == (
+        "Support vector machines use only a subset of the examples."
+    )
+    assert trim("Very different scores therefore lead to attention that selects.") == (
+        "Very different scores lead to attention that selects."
+    )
 
 
 def test_stems_join_inflections() -> None:

@@ -14,6 +14,7 @@ from t2v_studio.planning.planner import plan_topic
 from t2v_studio.planning.timing import (
     MAX_SCENE_S,
     MIN_SCENE_S,
+    WORDS_A_SECOND,
     pair_timing,
     scene_frames,
     scene_seconds,
@@ -37,7 +38,7 @@ def test_scenes_last_as_long_as_their_words(plan: ScenePlan) -> None:
     for scene in plan.scenes:
         assert MIN_SCENE_S <= scene_seconds(scene) <= MAX_SCENE_S
         words = sum(len(step.say.split()) for step in scene.steps)
-        assert words / scene_seconds(scene) <= 2.6
+        assert words / scene_seconds(scene) <= WORDS_A_SECOND
 
 
 def test_both_arms_of_a_pair_share_scene_and_step_times(
