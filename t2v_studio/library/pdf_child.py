@@ -15,11 +15,13 @@ import json
 import logging
 import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from t2v_studio.library.reading import Line, Page, page_as_json
 
+T = TypeVar("T")
 ERROR_CODES = ("password_needed", "wrong_password", "damaged_pdf", "too_many_pages", "pdf_memory")
 
 
@@ -108,25 +110,28 @@ class Book:
                     entries.append({"title": str(node.title), "level": level, "page": number + 1, "y": y})
 
     def page(self, index: int, label: str) -> Page:
-        from t2v_studio.library.pdf_lines import clearly_better, pdfium_lines, pypdf_lines
+        """A page's lines by the reader that reads it better; the other one only gives its plain text to compare."""
+        from t2v_studio.library.pdf_lines import clearly_better, pdfium_lines, pdfium_text, pypdf_lines, pypdf_text
 
         errors: list[str] = []
-        first = self._guarded(lambda: pypdf_lines(self.first.pages[index]), errors) if self.first is not None else None
-        second = self._guarded(lambda: pdfium_lines(self.second, index), errors) if self.second is not None else None
-        texts = ["\n".join(line.text for line in lines or []) for lines in (first, second)]
-        use_second, share = clearly_better(texts[0], texts[1])
-        use_second = (use_second or first is None) and second is not None
-        lines = (second if use_second else first) or []
-        error = "" if first is not None or second is not None else "; ".join(errors)
-        page = Page(index + 1, label, lines, "pypdfium2" if use_second else "pypdf", share, False, error)
+        first = self._guarded(lambda: pypdf_text(self.first.pages[index]), errors) if self.first is not None else None
+        second = self._guarded(lambda: pdfium_text(self.second, index), errors) if self.second is not None else None
+        use_second, share = clearly_better(first[0] if first else "", second or "")
+        lines: list[Line] | None = None
+        if second is not None and (use_second or first is None):
+            lines = self._guarded(lambda: pdfium_lines(self.second, index), errors)
+        used_second = lines is not None
+        if lines is None and first is not None:
+            lines = self._guarded(lambda: pypdf_lines(*first), errors)
+        error = "; ".join(errors) if lines is None else ""
+        page = Page(index + 1, label, lines or [], "pypdfium2" if used_second else "pypdf", share, False, error)
         page.image = page.chars < 40 and self._has_image(index)
         return page
 
     @staticmethod
-    def _guarded(read: Any, errors: list[str]) -> list[Line] | None:
+    def _guarded(read: Callable[[], T], errors: list[str]) -> T | None:
         try:
-            lines: list[Line] = read()
-            return lines
+            return read()
         except Exception as error:
             errors.append(type(error).__name__)
             return None
