@@ -167,8 +167,9 @@ def _is_plain(word: str) -> bool:
 
 def _with_article(text: str) -> str:
     words = text.split()
+    joined = "|and" if words and words[-1].lower() not in NEEDS_THE else ""
     head_words = re.split(
-        r"\s+(?:of|in|for|on|with|from|by|as|and|or|vs|versus|to|under|between)\s+", text, maxsplit=1
+        rf"\s+(?:of|in|for|on|with|from|by|as{joined}|or|vs|versus|to|under|between)\s+", text, maxsplit=1
     )[0].split()
     if (
         not words

@@ -98,6 +98,7 @@ NEEDS_A = _words(
 NEEDS_THE = _words(
     """
     algorithm theorem method rule equation transform trick test scheme principle law formula criterion
+    trade-off tradeoff dilemma paradox
     """
 )
 """Heads of a topic that take a definite article in a sentence."""

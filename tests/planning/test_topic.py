@@ -16,6 +16,7 @@ from t2v_studio.planning.topic import layout_of, lower_first, phrases, shortened
         ("A* search", "A* search", "A* search"),
         ("gradient flow in backpropagation", "gradient flow in backpropagation", "gradient flow in backpropagation"),
         ("EM algorithm", "the EM algorithm", "EM algorithm"),
+        ("bias and fairness trade-off", "the bias and fairness trade-off", "bias and fairness trade-off"),
         ("LSTM network", "an LSTM network", "LSTM network"),
         ("Support Vector Machines", "support vector machines", "support vector machines"),
         ("Introduction to Markov chains", "Markov chains", "Markov chains"),
