@@ -39,9 +39,10 @@ def settled(
     Made again from what is returned, the video has the same number of frames in every scene, even
     if reading times are reckoned differently by then: where those decided, the plan says the seconds.
     """
-    if request.seed is not None and plan.seed != request.seed:
+    if request.seed is None:
+        request = request.model_copy(update={"seed": plan.seed})
+    elif plan.seed != request.seed:
         plan = plan.model_copy(update={"seed": request.seed})  # the asked seed draws, not the plan file's
-    request = seeded(request)
     size, notices = _size(request, engine)
     asked = _length(request)
     frames, rounded = scene_frames(plan, size["fps"], rule=engine.frame_rule, **asked)
