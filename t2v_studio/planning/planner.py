@@ -152,6 +152,10 @@ def _semantic(
     return plan, evidence, _notices(plan, outcomes, {scene.id: len(scene.steps) for scene in scenes}), []
 
 
+_QUOTED = {"heading": "From the book", "defines": False}
+"""Overlay's sentences were not chosen for a step, so its label would not fit them."""
+
+
 def _overlay(
     lesson: LessonRequest, template: Template, bare: ScenePlan, settings: Settings, search: Search
 ) -> _Treated:
@@ -169,7 +173,7 @@ def _overlay(
     placed = _placed(block, template)
     scenes = []
     for scene, model, item in zip(bare.scenes, template.scenes, placed, strict=True):
-        last = _said(model.steps[-1], item, pool.subject, taken, sources)
+        last = _said(model.steps[-1].model_copy(update=_QUOTED), item, pool.subject, taken, sources)
         scenes.append(scene.model_copy(update={"steps": [*scene.steps[:-1], last], "query": query[:300]}))
     hits = _used_hits(result.hits, [*block])
     evidence = {scene.id: hits for scene in bare.scenes} if block else {}
