@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
@@ -15,7 +16,7 @@ from t2v_studio.ui.notices import guarded
 from t2v_studio.ui.page import QUIET, Page, target
 
 NAME, LABEL, ORDER = "study", "Study", 50
-TOPIC_COUNTS, RATER_COUNTS = [8, 12, 16, 24], [3, 5, 8]
+TOPIC_COUNTS, RATER_COUNTS = [8, 12, 16], [3, 5, 8]
 GAP = 0.5
 OPEN = ("locked", "collecting")
 REASONS = ["Topic", "What stops it", "Reason why it may stay"]
@@ -121,11 +122,16 @@ def build(page: Page) -> None:
     flow.wire_steps(raters, reasons, pseudonym, invite)
     flow.wire_following(run, pairs)
 
-    @guarded
-    def simulate(points: float) -> str:
-        return study_view.power_table(studio.studies.power(float(points), TOPIC_COUNTS, RATER_COUNTS))
+    def simulate(points: float) -> Iterator[str]:
+        """Cell by cell, because each one takes seconds."""
+        found: list[dict[str, Any]] = []
+        cells = [(topics, raters) for raters in RATER_COUNTS for topics in TOPIC_COUNTS]
+        for done, (topics, raters) in enumerate(cells):
+            yield markup.bar(done, len(cells), "Simulating") + (study_view.power_table(found) if found else "")
+            found += studio.studies.power(float(points), [topics], [raters])
+        yield study_view.power_table(found)
 
-    plan.click(simulate, gap, power, api_visibility="private", show_progress="full")
+    plan.click(simulate, gap, power, api_visibility="private", show_progress="hidden", trigger_mode="once")
 
 
 class _Flow:
