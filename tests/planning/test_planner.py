@@ -187,7 +187,7 @@ def test_an_unknown_template_is_refused(settings: Settings) -> None:
 def test_the_plan_does_not_depend_on_hash_randomisation() -> None:
     script = (
         "import sys; sys.path.insert(0, sys.argv[1]);"
-        "from conftest import by_shared_words;"
+        "from small_book import by_shared_words;"
         "from t2v_studio.planning.planner import plan_topic; from t2v_studio.planning.lesson import LessonRequest;"
         "from t2v_studio.settings import Settings;"
         "p = plan_topic(LessonRequest(topic='gradient descent', use_rag=True), Settings(_env_file=None), by_shared_words);"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from conftest import PASSAGES
+from small_book import PASSAGES
 
 from t2v_studio.library.embedder import open_embedder
 from t2v_studio.library.index_numpy import NumpyIndex

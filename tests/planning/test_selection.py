@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from conftest import evidence_of
+from small_book import evidence_of
 
 from t2v_studio.library.passages import Quote, SearchResult
 from t2v_studio.planning.lesson import LessonRequest
