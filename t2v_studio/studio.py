@@ -125,13 +125,20 @@ class Studio:
         }
 
     def passages(
-        self, book_id: str, *, state: str = "kept", reason: str = "", offset: int = 0, limit: int = 100
+        self,
+        book_id: str,
+        *,
+        state: str = "kept",
+        reason: str = "",
+        page: int | None = None,
+        offset: int = 0,
+        limit: int = 100,
     ) -> list[Passage]:
-        """Passages in the order of the book; `reason` narrows the rejected ones."""
+        """Passages in the order of the book; `reason` narrows the rejected ones, `page` to those that touch it."""
         from t2v_studio.library import store
 
         store.book(self.workspace, book_id)
-        return store.passages(self.workspace, book_id, state=state, reason=reason, offset=offset, limit=limit)
+        return store.passages(self.workspace, book_id, state=state, reason=reason, page=page, offset=offset, limit=limit)
 
     def page_picture(self, book_id: str, page: int, *, password: str = "") -> Path:
         """A PNG of a page, rendered once and cached. Raises NotFoundError where the book is not a PDF."""

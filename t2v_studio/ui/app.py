@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from t2v_studio.errors import InputError, UnavailableError
 from t2v_studio.settings import Settings
 from t2v_studio.studio import Studio
+from t2v_studio.ui.lean_import import without_stubs
 from t2v_studio.workspace import REPOSITORY, Workspace
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def prepare_environment(workspace: Workspace) -> Path:
     """What Gradio reads from the environment at import: no telemetry, its cache inside the workspace."""
     cache = workspace.cache / "web"
     cache.mkdir(parents=True, exist_ok=True)
+    without_stubs()
     os.environ.update(
         GRADIO_ANALYTICS_ENABLED="False",
         GRADIO_TEMP_DIR=str(cache),

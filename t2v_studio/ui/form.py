@@ -20,6 +20,9 @@ NAMES = (
 """The form's fields, in the order of `Form.inputs`; `size` stands for width and height."""
 
 
+NUMBERS = ("seconds", "fps", "seed", "rag_top_k", "frames", "scene_frames")
+
+
 def about(name: str) -> str:
     """The description of a request's field."""
     return FIELDS[name].description or ""
@@ -60,10 +63,44 @@ def words(name: str, label: str, **more: Any) -> gr.Textbox:
     )
 
 
-def number(name: str, label: str, **more: Any) -> gr.Number:
-    whole = "int" in str(FIELDS[name].annotation)
-    return gr.Number(value=default(name), label=label, info=more.pop("info", about(name)), precision=0 if whole else None,
-                     elem_id=name.replace("_", "-"), **limits(name), **more)  # fmt: skip
+def number(name: str, label: str, **more: Any) -> gr.Textbox:
+    """A number that may be left empty. A text field, because Gradio 6.31 shows an empty Number as 0."""
+    return gr.Textbox(
+        value=shown(default(name)),
+        label=label,
+        info=more.pop("info", about(name)),
+        lines=1,
+        max_lines=1,
+        max_length=12,
+        elem_id=name.replace("_", "-"),
+        **more,
+    )
+
+
+def shown(value: Any) -> str:
+    """A number as its field shows it; nothing for None."""
+    return "" if value is None else f"{value:.12g}"
+
+
+def read_number(name: str, value: Any) -> int | float | None:
+    """What a number field holds. Raises InputError that names the field and its limits."""
+    text = str(value if value is not None else "").strip().replace(",", ".")
+    if not text:
+        return None
+    try:
+        found = float(text)
+        whole = "int" in str(FIELDS[name].annotation)
+        if whole and found != int(found):
+            raise ValueError
+    except (ValueError, OverflowError):
+        bounds = limits(name)
+        span = f"{bounds.get('minimum', 0):,} to {bounds['maximum']:,}" if "maximum" in bounds else "a number"
+        raise InputError(
+            "bad_number",
+            f"{name.replace('_', ' ')}: {text[:20]!r} cannot be used.",
+            f"Write {span}, or leave it empty.",
+        ) from None
+    return int(found) if whole else found
 
 
 def switch(name: str, label: str, **more: Any) -> gr.Checkbox:
@@ -95,9 +132,9 @@ def request_from(values: dict[str, Any], plan: Any = None) -> VideoRequest:
     size = str(values.get("size") or OWN_SIZE)
     if size in SIZES:
         data["width"], data["height"] = SIZES[size]
-    for name in ("frames", "scene_frames", "seed", "rag_top_k"):
+    for name in NUMBERS:
         if name in data:
-            data[name] = int(data[name])
+            data[name] = read_number(name, data[name])
     if not data.get("use_rag") or plan is not None:
         for name in ("rag_query", "rag_top_k"):
             data.pop(name, None)
@@ -110,4 +147,5 @@ def values_of(request: VideoRequest) -> dict[str, Any]:
     """The form's values for a request, in the order of NAMES: what "make again" puts back."""
     kept = request.model_dump(mode="json", exclude={"plan"})
     size = next((name for name, pair in SIZES.items() if pair == (request.width, request.height)), OWN_SIZE)
+    kept.update({name: shown(kept[name]) for name in NUMBERS})
     return {name: size if name == "size" else kept[name] for name in NAMES}

@@ -29,6 +29,21 @@ def button(label: str, act: str, *, kind: str = "", hint: str = "", **data: obje
     return f'<button type="button" class="t2-button {kind}" data-act="{text(act)}"{sent}{title}>{text(label)}</button>'
 
 
+FLAGS = {
+    "--rag-query": '"One query for all scenes" (under Advanced)',
+    "--use-rag": '"Use my books"',
+    "--rag-top-k": '"Passages a scene"',
+}
+"""What the command line's flags are called on the page."""
+
+
+def on_page(words: str) -> str:
+    """A message or a hint with the page's own names for what the command line calls by a flag."""
+    for flag, name in FLAGS.items():
+        words = words.replace(flag, name)
+    return words
+
+
 def chip(label: str, kind: str = "") -> str:
     """A short word about a state; `kind` is good, warn, bad or empty."""
     return f'<span class="t2-chip {kind}">{text(label)}</span>'
@@ -36,6 +51,7 @@ def chip(label: str, kind: str = "") -> str:
 
 def notice(message: str, hint: str = "", kind: str = "bad") -> str:
     """What happened, and what to do about it."""
+    message, hint = on_page(message), on_page(hint)
     more = f"<p>{text(hint)}</p>" if hint else ""
     role = "alert" if kind == "bad" else "status"
     return f'<div class="t2-notice {kind}" role="{role}"><strong>{text(message)}</strong>{more}</div>'
@@ -103,9 +119,11 @@ def day(stamp: str | None) -> str:
 def pages(row: Mapping[str, Any]) -> str:
     """Words such as "p. 12" or "pp. 12-13", with the printed label where it differs from the PDF's own number."""
     first, last = int(row["page"]), int(row.get("page_last") or row["page"])
-    label = str(row.get("label") or "")
-    span = f"p. {first}" if first == last else f"pp. {first}-{last}"
-    return f"{span} (printed {label})" if label and label != str(first) else span
+    label, label_last = str(row.get("label") or ""), str(row.get("label_last") or "")
+    span = f"p. {first}" if first == last else f"pp. {first}–{last}"
+    if not label or label == str(first):
+        return span
+    return f"{span} (printed {label}–{label_last})" if first != last and label_last else f"{span} (printed {label})"
 
 
 def plural(count: int, noun: str) -> str:

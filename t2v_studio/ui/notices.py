@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 
 def warn(error: StudioError) -> None:
     """A toast with what happened and what to do."""
-    hint = f"<br>{markup.text(error.hint)}" if error.hint else ""
-    gr.Warning(f"{markup.text(error.message)}{hint}", title="That did not work", duration=12)
+    hint = f"<br>{markup.text(markup.on_page(error.hint))}" if error.hint else ""
+    gr.Warning(f"{markup.text(markup.on_page(error.message))}{hint}", title="That did not work", duration=12)
 
 
 def guarded(handler: Callable[..., Any]) -> Callable[..., Any]:

@@ -41,6 +41,8 @@ class Page:
         self.loads.append({"fn": handler, "inputs": inputs, "outputs": outputs})
 
 
+TO_TOP = "() => window.scrollTo({top: 0, behavior: 'smooth'})"
+"""Script that follows a choice whose answer appears at the head of the page."""
 OFF, ON = ["t2-off"], ["t2-on"]
 """Classes of a column that comes and goes. Gradio 6.31 forgets a video's value when its column's `visible` changes."""
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}

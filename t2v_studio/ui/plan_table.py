@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from t2v_studio.errors import InputError
 from t2v_studio.planning.plan import ScenePlan, parse_plan
+from t2v_studio.ui import markup
 
 HEAD = ("Step", "Title", "Seconds", "Say", "Show", "Cites")
 FIXED = (0, 5)
@@ -15,22 +17,38 @@ FIXED = (0, 5)
 def rows_of(plan: ScenePlan) -> list[list[Any]]:
     """One row a step, named "scene.step"; title and seconds stand in the first row of each scene."""
     rows = []
+    pages = {one.id: markup.pages({"page": one.page, "page_last": one.page_last}) for one in plan.sources}
     for number, scene in enumerate(plan.scenes, start=1):
         for index, step in enumerate(scene.steps, start=1):
             first = index == 1
             title = scene.title if first else ""
             seconds = f"{scene.seconds:g}" if first and scene.seconds else ""
-            rows.append([f"{number}.{index}", title, seconds, step.say, step.show, " ".join(step.cites)])
+            rows.append([f"{number}.{index}", title, seconds, step.say, step.show, _cited(step.cites, pages)])
     return rows
 
 
+def _cited(cites: list[str], pages: dict[str, str]) -> str:
+    return ", ".join(f"{cite} {pages[cite]}" for cite in cites)
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"\W+", " ", text).strip().lower()
+
+
+def still_quotes(say: str, cites: list[str], quotes: dict[str, str]) -> bool:
+    """Whether `say` still stands in a quote that it cites: the engines draw cited words in quotation marks."""
+    return any(_letters(say) in _letters(quotes.get(cite, "")) for cite in cites)
+
+
 def edited(plan: ScenePlan, rows: list[list[Any]]) -> ScenePlan:
-    """`plan` with the titles, seconds and words of `rows`. A step whose words were cleared is left out.
+    """`plan` with the titles, seconds and words of `rows`. A step whose words were cleared is left out; one that
+    no longer says what its source says loses the citation.
 
     Raises InputError that names scene and field.
     """
     by_place = {str(row[0]).strip(): row for row in rows if len(row) == len(HEAD)}
     data = plan.model_dump(mode="json")
+    quotes = {one.id: one.quote for one in plan.sources}
     for number, scene in enumerate(data["scenes"], start=1):
         lines = [by_place.get(f"{number}.{index}") for index in range(1, len(scene["steps"]) + 1)]
         if any(line is None for line in lines):
@@ -42,12 +60,18 @@ def edited(plan: ScenePlan, rows: list[list[Any]]) -> ScenePlan:
         scene["seconds"] = _seconds(seconds, number)
         words = [(str(line[3] or "").strip(), str(line[4] or "").strip()) for line in lines if line is not None]
         pairs = zip(scene["steps"], words, strict=True)
-        scene["steps"] = [{**step, "say": say, "show": show} for step, (say, show) in pairs if say]
+        scene["steps"] = [_step(step, say, show, quotes) for step, (say, show) in pairs if say]
         if not scene["steps"]:
             raise InputError(
                 "scene_empty", f"Scene {number}: every step was cleared.", "Keep one step, or make a new plan."
             )
     return parse_plan(data)
+
+
+def _step(step: dict[str, Any], say: str, show: str, quotes: dict[str, str]) -> dict[str, Any]:
+    changed = _letters(say) != _letters(step["say"])
+    cites = [] if changed and not still_quotes(say, step["cites"], quotes) else step["cites"]
+    return {**step, "say": say, "show": show, "cites": cites}
 
 
 def _seconds(value: Any, number: int) -> float | None:

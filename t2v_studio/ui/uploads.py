@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from t2v_studio.errors import InputError, LimitError
+from t2v_studio.jobs.model import Job
 from t2v_studio.studio import Studio
 from t2v_studio.workspace import new_id
 
 SUFFIXES = (".pdf", ".txt", ".md")
 PROBE_BYTES = 4096
 PDF_MAGIC = b"%PDF-"
+FORGOTTEN_S = 3600
 
 
 def checked(path: Path, max_mb: int) -> Path:
@@ -45,6 +49,24 @@ def kept(studio: Studio, dropped: str) -> Path:
     folder = studio.workspace.uploads / new_id("upload")
     folder.mkdir(parents=True, exist_ok=True)
     return Path(shutil.copyfile(source, folder / _plain(source)))
+
+
+def sweep(studio: Studio, jobs: Iterable[Job] = ()) -> None:
+    """Delete the dropped files of `jobs` that have ended, and whatever no waiting job has named for an hour.
+
+    The library keeps its own copy of each book, and a file that could not be read has to be dropped again.
+    """
+    root = studio.workspace.uploads.resolve()
+    for job in jobs:
+        folder = Path(str(job.spec.get("path") or "")).parent.resolve()
+        if job.ended and folder.parent == root:
+            shutil.rmtree(folder, ignore_errors=True)
+    if not root.is_dir():
+        return
+    wanted = {Path(str(job.spec.get("path") or "")).parent for job in studio.jobs(active=True)}
+    for folder in root.iterdir():
+        if folder not in wanted and time.time() - folder.stat().st_mtime > FORGOTTEN_S:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _plain(path: Path) -> str:

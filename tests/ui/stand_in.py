@@ -173,7 +173,14 @@ class StandIn:
         return {**row, "reasons": {"index": 1}, "sections": ["Chapter 1"], "retrieval": None}
 
     def passages(
-        self, book_id: str, *, state: str = "kept", reason: str = "", offset: int = 0, limit: int = 100
+        self,
+        book_id: str,
+        *,
+        state: str = "kept",
+        reason: str = "",
+        page: int | None = None,
+        offset: int = 0,
+        limit: int = 100,
     ) -> list[Passage]:
         self.book(book_id)
         found = [passage(n) for n in range(3)] if state == "kept" else [passage(3, "rejected", "algorithm, 12, 14, 19")]
@@ -303,7 +310,22 @@ class StandIn:
         arms = {one.arm: one for one in self.records.values() if one.pair_id == pair_id}
         if not arms:
             raise NotFoundError("unknown_pair", f"There is no pair {pair_id!r}.", "Choose one from the gallery.")
-        return {**arms, "grounding": {"scenes": {"scene1": {"words": ["negative", "slope"]}}}}
+        return {
+            **arms,
+            "grounding": {
+                "scenes": [
+                    {
+                        "id": "scene1",
+                        "title": "Scene 1",
+                        "step_words": ["negative", "slope"],
+                        "cites": ["s1"],
+                        "grounded": True,
+                    }
+                ],
+                "grounded": ["scene1"],
+                "words": 2,
+            },
+        }
 
     def figure(self, plan: ScenePlan, scene: int, at: float, output: Path, **canvas: Any) -> Path:
         from PIL import Image

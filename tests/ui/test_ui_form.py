@@ -36,6 +36,20 @@ def test_size_preset_fills_width_and_height():
     assert (request.width, request.height) == (720, 1280)
 
 
+@pytest.mark.parametrize(("name", "text", "value"), [("fps", "12,5", 12.5), ("seed", " 7 ", 7), ("seconds", "", None)])
+def test_numbers_are_read_from_text(name: str, text: str, value: float | None):
+    assert getattr(form.request_from({**_defaults(), "topic": "x", name: text}), name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("fps", "fast"), ("seed", "1.5"), ("frames", "nan"), ("fps", "0"), ("seconds", "inf")]
+)
+def test_a_number_that_is_none_names_its_field(name: str, text: str):
+    with pytest.raises(InputError) as caught:
+        form.request_from({**_defaults(), "topic": "x", name: text})
+    assert name in caught.value.message and caught.value.hint
+
+
 def test_no_topic_names_the_field():
     with pytest.raises(InputError) as caught:
         form.request_from(_defaults())

@@ -51,7 +51,9 @@ def test_text_of_users_and_books_is_escaped_everywhere(job: Job):
             hostile,
             plan(cited=False).model_copy(update={"scenes": [hostile.scenes[0].model_copy(update={"title": ATTACK})]}),
         ),
-        evidence.grounding({"scenes": {ATTACK: {"words": [ATTACK]}}}),
+        evidence.grounding(
+            {"scenes": [{"id": "a", "title": ATTACK, "step_words": [ATTACK], "cites": [ATTACK]}], "words": 1}
+        ),
         books.books_table([row], ATTACK),
         books.about(row),
         books.passages_table([bad], bad.id),
@@ -88,7 +90,7 @@ def test_durations(seconds: float | None, words: str):
 
 
 def test_pages_with_printed_label():
-    assert markup.pages({"page": 12, "page_last": 13, "label": "4"}) == "pp. 12-13 (printed 4)"
+    assert markup.pages({"page": 12, "page_last": 13, "label": "4"}) == "pp. 12–13 (printed 4)"
     assert markup.pages({"page": 12, "label": "12"}) == "p. 12"
 
 

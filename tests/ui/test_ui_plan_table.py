@@ -13,13 +13,20 @@ def test_rows_that_nobody_touched_give_the_same_plan():
     assert plan_table.edited(plan(), plan_table.rows_of(plan())) == plan()
 
 
-def test_title_seconds_and_words_are_taken_over_and_cites_kept():
+def test_title_seconds_and_words_are_taken_over_and_a_changed_quote_loses_its_citation():
     rows = plan_table.rows_of(plan())
     rows[0][1], rows[0][2], rows[0][3], rows[1][4] = "Downhill", "3,5", "New words.", "label"
     made = plan_table.edited(plan(), rows)
     assert (made.scenes[0].title, made.scenes[0].seconds) == ("Downhill", 3.5)
-    assert made.scenes[0].steps[0].say == "New words." and made.scenes[0].steps[0].cites == ["s1"]
+    assert made.scenes[0].steps[0].say == "New words." and made.scenes[0].steps[0].cites == []
     assert made.scenes[0].steps[1].show == "label" and made.scenes[1] == plan().scenes[1]
+
+
+def test_words_that_still_stand_in_the_source_keep_its_citation_with_its_page():
+    rows = plan_table.rows_of(plan())
+    assert rows[0][5] == "s1 p. 2"
+    rows[0][3] = "gradient descent follows the negative slope"
+    assert plan_table.edited(plan(), rows).scenes[0].steps[0].cites == ["s1"]
 
 
 def test_a_cleared_step_is_dropped_and_a_cleared_scene_refused():

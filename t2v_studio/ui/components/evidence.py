@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -33,8 +32,8 @@ def _source(one: Source, scene: int | None) -> str:
     parts = [where, one.section.split(" > ")[-1], f"scene {scene}" if scene else ""]
     return (
         f'<article class="t2-hit"><header>{markup.chip(one.id, "run")}<b>{markup.text(one.book)}</b>'
-        f"<span>{markup.text(' · '.join(part for part in parts if part))}</span>"
-        f"{markup.button('Show page', 'source', source=one.id)}</header><p>{markup.text(one.quote)}</p></article>"
+        f'<span class="t2-grow">{markup.text(" · ".join(part for part in parts if part))}</span>'
+        f"{markup.button('Show page', 'source', kind='quiet strong', source=one.id)}</header><p>{markup.text(one.quote)}</p></article>"
     )
 
 
@@ -52,36 +51,43 @@ def source_spread(studio: Studio, plan: ScenePlan, source_id: str) -> str:
 
 
 def notices(lines: list[str]) -> str:
-    """What the planner or the engine rounded, replaced or left out."""
-    return "".join(markup.notice(line, kind="info") for line in lines)
+    """What the planner or the engine rounded, replaced or left out: one quiet box, however many lines."""
+    if not lines:
+        return ""
+    items = "".join(f"<li>{markup.text(line)}</li>" for line in lines)
+    return f'<ul class="t2-notes" role="status">{items}</ul>'
 
 
 def grounding(report: dict[str, Any] | None) -> str:
-    """Per scene, the retrieved words that stand in the treated plan and not in the control's."""
-    rows = list(_scenes(report or {}))
-    if not rows:
+    """Scene by scene, the retrieved words that stand in the treated plan and not in the control's."""
+    scenes = (report or {}).get("scenes") or []
+    if not report or not scenes:
         return ""
     cells = (
-        (markup.text(name), f'<span class="t2-num">{count}</span>', markup.text(", ".join(words[:WORDS_SHOWN])) or "–")
-        for name, count, words in rows
+        (
+            markup.text(scene.get("title") or scene.get("id")),
+            markup.chip("grounded", "good") if scene.get("grounded") else markup.chip("no words", "warn"),
+            f'<span class="t2-num">{len(scene.get("step_words") or [])}</span>',
+            markup.text(_some(scene.get("step_words") or [])) or "–",
+            markup.text(", ".join(scene.get("cites") or [])) or "–",
+        )
+        for scene in scenes
     )
-    return markup.table(
-        ("Scene", "Words", "Retrieved words that reached the plan"), cells, caption="Grounding by scene"
+    grounded, words = len(report.get("grounded") or []), report.get("words")
+    line = f"{grounded} of {markup.plural(len(scenes), 'scene')} grounded"
+    line += f", {markup.plural(int(words), 'word')} from the books in all." if words is not None else "."
+    table = markup.table(
+        ("Scene", "", "Words", "Retrieved words that only this arm has", "Cites"),
+        cells,
+        caption="Grounding by scene",
+        kind="grounding",
     )
+    return f'<p class="t2-muted">{markup.text(line)}</p>{table}'
 
 
-def _scenes(report: dict[str, Any]) -> Iterator[tuple[str, int, list[str]]]:
-    scenes = report.get("scenes", report)
-    pairs = (
-        scenes.items() if isinstance(scenes, dict) else enumerate(scenes, start=1) if isinstance(scenes, list) else ()
-    )
-    for key, scene in pairs:
-        if not isinstance(scene, dict):
-            continue
-        told = [*(scene.get("step_words") or ()), *(scene.get("prompt_words") or ()), *(scene.get("words") or ())]
-        words = list(dict.fromkeys(str(word) for word in told))
-        name = str(scene.get("title") or scene.get("scene") or scene.get("id") or key)
-        yield name, int(scene.get("count", len(words)) or 0), words
+def _some(words: list[str]) -> str:
+    more = len(words) - WORDS_SHOWN
+    return ", ".join(words[:WORDS_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def difference(plain: ScenePlan, treated: ScenePlan) -> str:

@@ -22,14 +22,21 @@ class PlanView:
     table: gr.Dataframe
     outputs: list[Any]
 
-    def show(self, made: ScenePlan, notices: list[str], open_now: bool = True) -> list[Any]:
+    def show(
+        self, made: ScenePlan, notices: list[str], open_now: bool = True, rows: list[list[Any]] | None = None
+    ) -> list[Any]:
+        """Values of `outputs`. `rows`: the table as a person left it, where it is not the plan's own."""
         count = sum(len(scene.steps) for scene in made.scenes)
-        line = f"{markup.plural(len(made.scenes), 'scene')}, {markup.plural(count, 'step')}. Edit titles, seconds and words; clear a step's words to drop it. Generate uses what stands here."
+        line = (
+            f"{markup.plural(len(made.scenes), 'scene')}, {markup.plural(count, 'step')}. Double-click a cell to edit it; clear the "
+            "words of a step to drop it. Empty seconds follow the reading time. Words that no longer stand in their "
+            "source lose its citation. Generate draws what stands here."
+        )
         return [
             made.model_dump(mode="json"),
             gr.Accordion(visible=True, open=open_now),
             f'<p class="t2-muted">{markup.text(line)}</p>{evidence.notices(notices)}',
-            gr.Dataframe(value=plan_table.rows_of(made)),
+            gr.Dataframe(value=rows or plan_table.rows_of(made)),
             evidence.sources(made),
         ]
 
@@ -45,7 +52,7 @@ def build(page: Page) -> PlanView:
         table = gr.Dataframe(
             value=[], headers=list(plan_table.HEAD), type="array", datatype="str", interactive=True, wrap=True, show_label=False, label="Scenes of the plan",
             static_columns=list(plan_table.FIXED), max_height=430,
-            column_widths=["70px", "140px", "82px", "270px", "120px", "72px"], buttons=[], elem_id="plan-table",
+            column_widths=["54px", "128px", "76px", "280px", "122px", "84px"], buttons=[], elem_id="plan-table",
         )  # fmt: skip
         discard = gr.Button("Discard the plan", size="sm", min_width=120, elem_id="discard-plan")
         cited = gr.HTML("", js_on_load=markup.CLICKS, elem_id="plan-sources", apply_default_css=False)

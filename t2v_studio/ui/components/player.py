@@ -32,8 +32,10 @@ def film(studio: Studio, record: VideoRecord, label: str) -> str:
     if "video" not in files:
         return markup.notice("The video file is gone.", "Make it again from its settings.", "warn")
     poster = f' poster="{markup.text(address(files["poster"]))}"' if "poster" in files else ""
+    # The local engine writes the words of each step into the picture: there, subtitles wait for a click.
+    shown = "" if all(scene.engine == "local" for scene in record.scenes) else " default"
     words = (
-        f'<track kind="subtitles" srclang="en" label="Subtitles" default src="{markup.text(address(files["vtt"]))}">'
+        f'<track kind="subtitles" srclang="en" label="Subtitles"{shown} src="{markup.text(address(files["vtt"]))}">'
         if "vtt" in files
         else ""
     )

@@ -33,7 +33,7 @@ def verdict_chip(verdict: str) -> str:
 
 
 def summary(record: VideoRecord) -> str:
-    """Title, a line of chips, and what was rounded or replaced."""
+    """Title and a line of chips."""
     engines = ", ".join(dict.fromkeys(scene.engine for scene in record.scenes))
     arm = ARMS.get(record.arm, record.arm)
     chips = [
@@ -44,23 +44,42 @@ def summary(record: VideoRecord) -> str:
         markup.chip(f"engine {engines}"),
         markup.chip(arm, "run") if arm else "",
     ]
-    return (
-        f'<h2 class="t2-title">{markup.text(record.plan.topic)}</h2><div class="t2-row">{"".join(chips)}</div>'
-        f'<div class="t2-list" style="margin-top:8px">{evidence.notices(record.notices)}</div>'
-    )
+    return f'<h2 class="t2-title">{markup.text(record.plan.topic)}</h2><div class="t2-row">{"".join(chips)}</div>'
+
+
+LABELS = {
+    "fps": "Frames a second",
+    "rag_mode": "Retrieval",
+    "rag_top_k": "Passages a scene",
+    "rag_query": "One query",
+    "book_ids": "Books",
+    "course_few_shot": "Worked examples",
+    "fallback_local_on_fail": "Local fallback",
+    "show_sources": "Sources in picture",
+    "course_template": "Template",
+}
+
+
+def treated(record: VideoRecord) -> bool:
+    """Whether the plan holds what books say, by its own retrieval: a request that brings its plan asks for none."""
+    return record.plan.retrieval is not None or bool(record.plan.sources)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def settings_table(record: VideoRecord) -> str:
     """Everything that was asked and everything that was chosen."""
-    asked = record.request.model_dump(mode="json", exclude={"plan"}, exclude_none=True)
-    rows = [
-        (name.replace("_", " "), ", ".join(map(str, value)) if isinstance(value, list) else value)
-        for name, value in asked.items()
-    ]
+    asked = record.request.model_dump(mode="json", exclude={"plan", "use_rag"}, exclude_none=True)
+    rows: list[tuple[str, Any]] = [("Uses books", _plain(treated(record)))]
+    rows += [(LABELS.get(name, name.replace("_", " ").capitalize()), _plain(value)) for name, value in asked.items()]
     rows += [
-        ("made", markup.day(record.created_at)),
-        ("frames", record.frames),
-        ("id", record.id),
+        ("Made", markup.day(record.created_at)),
+        ("Frames", f"{record.frames:,}"),
+        ("Id", record.id),
         ("SHA-256", record.video_sha256),
     ]
     titles = {scene.id: scene.title for scene in record.plan.scenes}
@@ -69,10 +88,8 @@ def settings_table(record: VideoRecord) -> str:
          markup.text(markup.duration(one.duration_s)), verdict_chip(one.verdict))
         for one in record.scenes
     )  # fmt: skip
-    return (
-        markup.facts(rows)
-        + "<br>"
-        + markup.table(("Scene", "Engine", "Seed", "Length", "Verdict"), scenes, caption="Scenes")
+    return f'<div class="t2-columns">{markup.facts(rows)}</div>' + markup.table(
+        ("Scene", "Engine", "Seed", "Length", "Verdict"), scenes, caption="Scenes"
     )
 
 
@@ -98,7 +115,7 @@ class ResultView:
             _download(files.get("video")),
             _download(subtitles),
             _download(files.get("record")),
-            evidence.sources(record.plan),
+            evidence.sources(record.plan) + evidence.notices(record.notices),
             settings_table(record),
             gr.Dropdown(scenes, value=1),
             gr.Image(value=None, visible=False),
@@ -120,12 +137,12 @@ def build(page: Page, name: str) -> ResultView:
     with gr.Column(elem_classes=OFF, elem_id=f"{name}-result") as box:
         head = gr.HTML("", apply_default_css=False)
         video = gr.HTML("", elem_id=f"{name}-video", apply_default_css=False)
-        with gr.Row():
+        with gr.Row(elem_classes="t2-actions"):
             again = gr.Button("Make again", size="sm", min_width=100, elem_id=f"{name}-again")
             other = gr.Button("Make the other arm", size="sm", min_width=130, elem_id=f"{name}-other")
-            get_video = gr.DownloadButton("Video", size="sm", min_width=80, elem_id=f"{name}-get-video")
-            get_words = gr.DownloadButton("Subtitles", size="sm", min_width=90)
-            get_record = gr.DownloadButton("Record", size="sm", min_width=80)
+            get_video = gr.DownloadButton("↓ Video", size="sm", min_width=80, elem_id=f"{name}-get-video")
+            get_words = gr.DownloadButton("↓ Subtitles", size="sm", min_width=90)
+            get_record = gr.DownloadButton("↓ Record", size="sm", min_width=80)
         with gr.Accordion("Sources", open=True):
             cited = gr.HTML("", js_on_load=markup.CLICKS, elem_id=f"{name}-sources", apply_default_css=False)
         with gr.Accordion("Settings and scenes", open=False):
@@ -133,7 +150,7 @@ def build(page: Page, name: str) -> ResultView:
         with gr.Accordion("A figure for the thesis", open=False):
             with gr.Row(equal_height=True):
                 scene = gr.Dropdown([], label="Scene", min_width=160)
-                at = gr.Slider(0, 1, value=0.8, step=0.05, label="Moment of the scene (0 start, 1 end)", min_width=160)
+                at = gr.Slider(0, 1, value=0.8, step=0.05, label="Moment, start to end", min_width=160)
                 kind = gr.Radio(list(FORMATS), value="svg", label="Format", min_width=140)
             draw = gr.Button("Draw the figure", size="sm", elem_id=f"{name}-draw")
             sketch = gr.Image(
@@ -144,7 +161,7 @@ def build(page: Page, name: str) -> ResultView:
                 buttons=[],
                 elem_id=f"{name}-figure",
             )
-            get_figure = gr.DownloadButton("Download the figure", size="sm", visible=False)
+            get_figure = gr.DownloadButton("↓ Download the figure", size="sm", visible=False)
     view = ResultView(
         studio, [box, shown, video, head, other, get_video, get_words, get_record, cited, settings, scene, sketch, get_figure], box
     )  # fmt: skip

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from typing import Any
 
 from t2v_studio.errors import InputError, NotFoundError, StudioError
 from t2v_studio.studio import Studio
 from t2v_studio.ui import markup
 
-DIALOG = """
+ZOOM = """
+element.addEventListener('click', (event) => {
+  const picture = event.target.closest('[data-zoom]');
+  if (picture) picture.closest('.t2-spread').classList.toggle('zoom');
+});
+"""
+"""Script of a component that shows a spread: a click on the page enlarges it, another makes it fit again."""
+
+DIALOG = (
+    ZOOM
+    + """
 const show = () => {
   const dialog = element.querySelector('dialog');
   if (!dialog || dialog.open) return;
@@ -21,6 +32,12 @@ const show = () => {
 };
 watch('value', show);
 """
+)
+
+
+NOTHING = markup.empty(
+    "The page beside the words", "Choose a hit or a passage: it is shown here in full, with a picture of its page."
+)
 
 
 def picture(studio: Studio, book_id: str, page: int) -> str:
@@ -32,8 +49,9 @@ def picture(studio: Studio, book_id: str, page: int) -> str:
     except StudioError as error:
         return markup.notice(error.message, error.hint, "warn")
     return (
+        '<button type="button" class="t2-zoom" data-zoom="1" title="Enlarge, or fit again">'
         f'<img class="t2-page" alt="Page {page} of the book" '
-        f'src="data:image/png;base64,{base64.b64encode(data).decode("ascii")}">'
+        f'src="data:image/png;base64,{base64.b64encode(data).decode("ascii")}"></button>'
     )
 
 
@@ -48,12 +66,17 @@ def page_number(value: Any) -> int:
     return number
 
 
-def spread(studio: Studio, *, book_id: str, page: int, heading: str, words: str, where: str) -> str:
-    """Words on the left, the page that they stand on at the right."""
+def spread(
+    studio: Studio, *, book_id: str, page: int, heading: str, words: str, where: str, marked: Sequence[str] = ()
+) -> str:
+    """Words on the left, the page that they stand on at the right. `marked`: sentences of `words` to point out."""
+    quoted = markup.text(words)
+    for sentence in marked:
+        quoted = quoted.replace(markup.text(sentence), f"<mark>{markup.text(sentence)}</mark>")
     return (
         f'<div class="t2-spread"><div class="t2-words"><h3>{markup.text(heading)}</h3><p class="t2-muted">{markup.text(where)}</p>'
-        f"<blockquote>{markup.text(words)}</blockquote></div>"
-        f'<figure>{picture(studio, book_id, page)}<figcaption class="t2-muted">{markup.text(f"Page {page} of the PDF")}</figcaption></figure></div>'
+        f"<blockquote>{quoted}</blockquote></div>"
+        f'<figure>{picture(studio, book_id, page)}<figcaption class="t2-muted">{markup.text(f"Page {page} of the PDF. Click to enlarge.")}</figcaption></figure></div>'
     )
 
 

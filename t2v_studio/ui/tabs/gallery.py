@@ -11,7 +11,7 @@ from t2v_studio.studio import Studio
 from t2v_studio.ui import markup
 from t2v_studio.ui.components import pair_view, player, result_view
 from t2v_studio.ui.notices import guarded
-from t2v_studio.ui.page import QUIET, Page
+from t2v_studio.ui.page import QUIET, TO_TOP, Page
 
 NAME, LABEL, ORDER = "gallery", "Gallery", 30
 SHOWN = 60
@@ -55,9 +55,12 @@ def poster_url(studio: Studio, row: dict[str, Any]) -> str:
 def build(page: Page) -> None:
     studio = page.studio
     chosen, seen = gr.State(""), gr.State("")
-    result = result_view.build(page, "past")
-    pair = pair_view.build(page, "past")
-    shelf = gr.HTML(NOTHING, js_on_load=markup.CLICKS, elem_id="gallery", apply_default_css=False)
+    with gr.Row(equal_height=False, elem_id="gallery-row"):
+        with gr.Column(scale=3, min_width=240, elem_id="gallery-shelf"):
+            shelf = gr.HTML(NOTHING, js_on_load=markup.CLICKS, elem_id="gallery", apply_default_css=False)
+        with gr.Column(scale=9, min_width=300, elem_id="gallery-shown"):
+            result = result_view.build(page, "past")
+            pair = pair_view.build(page, "past")
 
     @guarded
     def refresh(name: str, before: str) -> Any:
@@ -80,7 +83,7 @@ def build(page: Page) -> None:
 
     outputs = [*result.outputs, *pair.outputs, chosen, shelf, seen]
     shelf.click(choose, None, outputs, show_progress="minimal", api_visibility="private").then(
-        None, None, None, js="() => window.scrollTo({top: 0, behavior: 'smooth'})"
+        None, None, None, js=TO_TOP
     )
     page.opened.change(opened, page.opened, outputs, **QUIET)
     page.on_load(refresh, [chosen, gr.State("")], [shelf, seen])

@@ -15,7 +15,7 @@ from t2v_studio.studio import Studio
 from t2v_studio.ui import form, markup, plan_table
 from t2v_studio.ui.components import job_card, pair_view, plan_view, request_form, result_view
 from t2v_studio.ui.notices import guarded
-from t2v_studio.ui.page import QUIET, Page, busy, target
+from t2v_studio.ui.page import QUIET, TO_TOP, Page, busy, target
 
 NAME, LABEL, ORDER = "generate", "Generate", 20
 KINDS = frozenset({"plan", "video", "pair"})
@@ -98,14 +98,24 @@ class _Flow:
             def submit(made: dict[str, Any] | None, rows: list[list[Any]], *values: Any) -> Any:
                 asked = dict(zip(form.NAMES, values, strict=True))
                 job = submit_request(self.studio, what, asked, made, rows)
-                kept = {"values": asked, "job": job.id, "plan": made if what == "video" else None}
+                drawn = made if what == "video" else None
+                kept = {"values": asked, "job": job.id, "plan": drawn, "rows": rows if drawn else None}
                 return job.id, status_of(job), "", busy(), kept, "", ""
 
             return submit
 
         for button, what in ((plan_button, "plan"), (make_button, "video"), (pair_button, "pair")):
-            button.click(submitter(what), [self.plan.plan, self.plan.table, *self.inputs], outputs, trigger_mode="once", **QUIET)  # fmt: skip
+            button.click(submitter(what), [self.plan.plan, self.plan.table, *self.inputs], outputs, trigger_mode="once", **QUIET).then(
+                None, None, None, js=TO_TOP)  # fmt: skip
         self.controls["topic"].submit(submitter("plan"), [self.plan.plan, self.plan.table, *self.inputs], outputs, trigger_mode="once", **QUIET)  # fmt: skip
+
+        @guarded
+        def keep_edits(made: dict[str, Any] | None, rows: list[list[Any]], kept: dict[str, Any] | None) -> Any:
+            return {**(kept or {}), "plan": made, "rows": rows} if made else gr.skip()
+
+        self.plan.table.input(
+            keep_edits, [self.plan.plan, self.plan.table, self.kept], self.kept, trigger_mode="always_last", **QUIET
+        )
 
         @guarded
         def from_record(what: dict[str, Any] | None) -> Any:
@@ -113,13 +123,16 @@ class _Flow:
                 return gr.skip()
             record = self.studio.video(what["id"])
             asked = form.values_of(record.request)
+            asked["use_rag"] = result_view.treated(record)
+            if record.plan.retrieval is not None:
+                asked.update(rag_mode=record.plan.retrieval.mode, book_ids=list(record.plan.retrieval.book_ids))
             asked["book_ids"] = [
                 book for book in asked["book_ids"] if book in {row["book"] for row in self.studio.books()}
             ]
             if what["kind"] == "other":
                 asked["use_rag"] = not asked["use_rag"]
                 if not asked["use_rag"]:
-                    asked.update(rag_query="", rag_top_k=None)
+                    asked.update(rag_query="", rag_top_k="")
                 job = submit_request(self.studio, "video", asked, None, [])
                 kept = {"values": asked, "job": job.id, "plan": None}
                 return (
@@ -140,7 +153,7 @@ class _Flow:
 
         self.page.again.change(
             from_record, self.page.again, [self.page.tabs, *outputs, *self.plan.outputs, *self.inputs], **QUIET
-        )
+        ).then(None, None, None, js=TO_TOP)
 
     # --- following ---------------------------------------------------------------------------
     def wire_following(self, result: result_view.ResultView, pair: pair_view.PairView) -> None:
@@ -165,12 +178,15 @@ class _Flow:
                 return gr.skip()
             kind, name = what["kind"], what["id"]
             try:
+                if kind == "draft":
+                    plan = self.plan.show(parse_plan(what["plan"]), [], rows=what.get("rows"))
+                    return (*result.hide(), *pair.hide(), *plan)
                 if kind == "plan":
                     made = self.studio.job(name).result
                     return (
                         *result.hide(),
                         *pair.hide(),
-                        *self.plan.show(parse_plan(made["plan"]), made.get("notices") or []),
+                        *self.plan.show(parse_plan(made["plan"]), made.get("notices") or [], rows=what.get("rows")),
                     )
                 if kind == "pair":
                     return (*result.hide(), *pair.show(name), *self.plan.hide())
@@ -204,12 +220,10 @@ class _Flow:
             values = restored(self.studio, kept.get("values"))
             job = self._job(str(kept.get("job") or ""))
             kind, made = job_card.outcome(job) if job else ("", "")
-            return (
-                job.id if job and not job.ended else "",
-                status_of(job) if job else gr.skip(),
-                target(kind, made) if kind else gr.skip(),
-                *values,
-            )
+            opening = target(kind, made) if kind else gr.skip()
+            if kind in ("", "plan") and kept.get("plan"):
+                opening = target("draft", "", plan=kept["plan"], rows=kept.get("rows"))
+            return (job.id if job and not job.ended else "", status_of(job) if job else gr.skip(), opening, *values)
 
         self.page.on_load(restore, self.kept, [self.following, self.status, self.done, *self.inputs])
 
