@@ -244,7 +244,7 @@ def test_a_killed_window_resumes_on_another_device(chromium: Any, rated: Rated):
     two.ready()
     assert two.page.inner_text(".rate-progress b").startswith("2 of ")
     assert two.chosen() == ["4", "3"] * 2 + [None] * 6
-    two.page.get_by_role("button", name="Back").click()
+    two.page.get_by_role("button", name="Back", exact=True).click()
     two.page.wait_for_function("document.querySelector('.rate-progress b').textContent.startsWith('1 of')")
     assert two.chosen() == ["4", "3"] * 5
     two.page.reload()
