@@ -64,7 +64,7 @@ def label(lines: list[Placed], body: float, known: Vocabulary, pages: int) -> No
     _captions(lines, body)
     _footnotes(lines, body)
     _formulas(lines, margins, known)
-    _tables(lines)
+    _tables(lines, margins)
 
 
 def _regions(lines: list[Placed]) -> None:
@@ -258,7 +258,10 @@ def _formulas(lines: list[Placed], margins: dict[int, list[float]], known: Vocab
         signs = _signs(placed.text)
         numbered = bool(_EQUATION_NUMBER.search(placed.text))
         set_off = indent(placed, margins) > 8
-        if share < 0.4 and (numbered or (signs and set_off) or (placed.line.math >= 0.5 and share < 0.25)):
+        ended = index > 0 and is_whole(lines[index - 1].text)
+        if set_off and ended and placed.text[:1].islower() and "=" in placed.text and len(placed.text) < 60:
+            placed.reason = "formula"
+        elif share < 0.4 and (numbered or (signs and set_off) or (placed.line.math >= 0.5 and share < 0.25)):
             tail = not set_off and not numbered and len(placed.text) < 25 and is_whole(placed.text)
             placed.reason = "" if tail else "formula"
         elif share < 0.4 and (set_off or signs) and len(placed.text) < 30 and not TERMINAL.search(placed.text):
@@ -283,13 +286,32 @@ def _signs(text: str) -> bool:
     )
 
 
-def _tables(lines: list[Placed]) -> None:
-    """Runs of two or more lines that are mostly numbers or single signs."""
-    cells = [not placed.reason and _is_row(placed.text) for placed in lines]
+def _tables(lines: list[Placed], margins: dict[int, list[float]]) -> None:
+    """Runs of two or more lines that are mostly numbers or single signs, and the set-off rows and heads beside them."""
+    off = [not placed.reason and _set_off(placed, margins) for placed in lines]
+    cells = [
+        not placed.reason and (_is_row(placed.text) or (apart and _numbers(placed.text) >= 2))
+        for placed, apart in zip(lines, off, strict=True)
+    ]
     for index, placed in enumerate(lines):
         near = [i for i in (index - 1, index + 1) if 0 <= i < len(lines) and lines[i].page == placed.page]
         if cells[index] and any(cells[i] or lines[i].reason in ("table", "caption", "formula") for i in near):
             placed.reason = "table"
+    for index, placed in enumerate(lines[:-1]):
+        below = lines[index + 1]
+        first = index == 0 or bool(lines[index - 1].reason) or is_whole(lines[index - 1].text)
+        above_row = below.reason == "table" and _numbers(below.text) >= 2 and below.page == placed.page
+        if off[index] and not placed.reason and first and above_row:
+            placed.reason = "table"
+
+
+def _set_off(placed: Placed, margins: dict[int, list[float]]) -> bool:
+    """A short line that starts well inside its column and is no end of a sentence, as a table's rows do."""
+    return indent(placed, margins) > 20 and len(placed.text) < 60 and not is_whole(placed.text)
+
+
+def _numbers(text: str) -> int:
+    return len(re.findall(r"(?<!\S)[+−-]?\d[\d.,]*%?(?!\S)", text))
 
 
 def _is_row(text: str) -> bool:

@@ -17,6 +17,8 @@ from t2v_studio.library.sentences import split
 
 WINDOW_WORDS = 70
 """Words of a short window. Neighbouring windows share half of their sentences."""
+VECTOR_LAYOUT = f"whole under its section, windows of {WINDOW_WORDS} words overlapping by half"
+"""What `vector_texts` makes of a passage. It is part of a book's pipeline, so a change of it builds books anew."""
 PROBES = 20
 WINDOW_MARK = "#"
 

@@ -10,14 +10,15 @@ from itertools import groupby
 
 from t2v_studio.errors import InputError
 from t2v_studio.library.blocks import label
-from t2v_studio.library.cleaning import running_lines, vocabulary
+from t2v_studio.library.cleaning import vocabulary
 from t2v_studio.library.duplicates import mark_duplicates
 from t2v_studio.library.paragraphs import Atom, atoms
 from t2v_studio.library.passages import Passage
 from t2v_studio.library.reading import Reading
+from t2v_studio.library.running import running_lines
 from t2v_studio.library.sections import place
 
-PIPELINE = "passages-1"
+PIPELINE = "passages-2"
 """Changes when the rules of this stage change, so that a re-added book is built again."""
 TARGET_SHARE = 0.65
 """A passage that holds this share of the most words is not extended by another paragraph."""

@@ -19,7 +19,7 @@ from typing import Any
 
 from t2v_studio.errors import InputError
 from t2v_studio.library import store
-from t2v_studio.library.build import build_collection
+from t2v_studio.library.build import VECTOR_LAYOUT, build_collection
 from t2v_studio.library.chunking import PIPELINE, passages
 from t2v_studio.library.embedder import Embedder
 from t2v_studio.library.index import VectorIndex
@@ -159,8 +159,8 @@ def recover(workspace: Workspace, index: VectorIndex) -> list[str]:
 
 
 def pipeline_of(embedder: Embedder, min_words: int, max_words: int, save_rejected: bool = True) -> str:
-    """What a book was built with, as a hash: rules, limits, embedding model."""
-    form = f"{PIPELINE}|{min_words}|{max_words}|{embedder.name}|{save_rejected}"
+    """What a book was built with, as a hash: rules, limits, embedding model, what is embedded of a passage."""
+    form = f"{PIPELINE}|{VECTOR_LAYOUT}|{min_words}|{max_words}|{embedder.name}|{save_rejected}"
     return hashlib.sha256(form.encode()).hexdigest()[:16]
 
 

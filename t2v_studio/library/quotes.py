@@ -28,6 +28,10 @@ _EXPLAINS = re.compile(
     re.IGNORECASE,
 )
 
+_EXERCISES = re.compile(
+    r"\bexercises\W*$|\bexercises and problems\b|^(?:[\d.]+\s+)?(?:problems|review questions|homework)\W*$|^(?:\S+ )?(?:exercise|problem) \d",
+    re.IGNORECASE,
+)
 FEWEST_WORDS = 8
 MOST_WORDS = 40
 WORD_SHARE = 0.8
@@ -57,6 +61,11 @@ def is_quotable(sentence: str) -> bool:
         return False
     capitals = sum(1 for word in words[1:] if word[0].isupper())
     return capitals <= 0.5 * len(words)
+
+
+def is_exercise(section: str) -> bool:
+    """Whether a section path ends in exercises: they ask, and what they state is not always so."""
+    return any(_EXERCISES.search(title) for title in section.split(" > "))
 
 
 def quality(sentence: str) -> float:

@@ -15,7 +15,7 @@ from t2v_studio.library.embedder import Embedder
 from t2v_studio.library.index import VectorIndex
 from t2v_studio.library.lexical import LexicalIndex
 from t2v_studio.library.passages import Evidence, Outcome, Passage, Quote, SearchResult
-from t2v_studio.library.quotes import is_quotable, quality
+from t2v_studio.library.quotes import is_exercise, is_quotable, quality
 from t2v_studio.library.retrieve import BookIndex, Candidate, candidates, diverse, searched_text
 from t2v_studio.library.sentences import split
 from t2v_studio.settings import Settings
@@ -151,7 +151,8 @@ def _evidence(
     offsets: dict[tuple[int, int], int] = {}
     for rank, one in enumerate(chosen):
         sentences = [_BULLET.sub("", sentence) for sentence in split(one.passage.text)]
-        fit = [place for place, sentence in enumerate(sentences) if is_quotable(sentence)]
+        exercise = is_exercise(one.passage.section)
+        fit = [place for place, sentence in enumerate(sentences) if not exercise and is_quotable(sentence)]
         vectors = _sentence_vectors([sentences[place] for place in fit], embedder, memory)
         position = 0
         for place, sentence in enumerate(sentences):

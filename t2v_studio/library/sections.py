@@ -12,6 +12,7 @@ from t2v_studio.library.reading import Line, OutlineEntry, Reading
 
 SEPARATOR = " > "
 NUMBERED = re.compile(r"^(?:(?:Chapter|Section|Appendix|Part)\s+)?((?:\d{1,2}|[A-Z])(?:\.\d{1,2}){0,3})\.?\s+\S")
+_DEEPER = re.compile(r"\d+(?:\.\d+){2,}\s+\S|(?:Problem|Exercise|Project|Example)\s+[A-Z\d][\d.]*\s*[:.]\s*\S")
 LEADERS = re.compile(r"(?:\.\s?){4,}|(?:·\s?){4,}")
 DESTINATION_REACH_PT = 45.0
 HEADING_WORDS = 14
@@ -105,8 +106,8 @@ def _from_outline(
         else:
             starts.append((_below(lines, by_page, entry, last), entry.level, _clean_title(entry.title)))
     for placed in lines:
-        # headings below the outline's depth: "8.6.2.1 Missing data at test time"
-        if not placed.reason and re.match(r"\d+(\.\d+){2,}\s+\S", placed.text) and _stands_out(placed, body):
+        # headings below the outline's depth: "8.6.2.1 Missing data at test time", "Problem 4.7: Radioactive decay"
+        if not placed.reason and _DEEPER.match(placed.text) and _stands_out(placed, body):
             placed.reason = "heading"
     return starts
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from t2v_studio.library.cleaning import fold, joined, running_lines, title_key, vocabulary
+from t2v_studio.library.cleaning import fold, joined, title_key, vocabulary
 from t2v_studio.library.reading import Line, OutlineEntry, Page
+from t2v_studio.library.running import running_lines
 from t2v_studio.library.scripts import main_type, position, script
 from t2v_studio.library.sentences import split
 

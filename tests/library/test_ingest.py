@@ -99,6 +99,16 @@ def test_other_limits_build_the_book_anew(source: Path, workspace: Workspace, se
     assert len(index.collections()) == len(store.books(workspace)) == 1
 
 
+def test_other_windows_build_the_book_anew(
+    source: Path, workspace: Workspace, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = NumpyIndex()
+    add(source, workspace, settings, index)
+    assert add(source, workspace, settings, index)["unchanged"]
+    monkeypatch.setattr(ingest, "VECTOR_LAYOUT", "windows of another size")
+    assert not add(source, workspace, settings, index)["unchanged"]
+
+
 def test_a_changed_file_replaces_its_own_book(source: Path, workspace: Workspace, settings: Settings) -> None:
     index = NumpyIndex()
     old = add(source, workspace, settings, index)["book"]

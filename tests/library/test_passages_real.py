@@ -13,7 +13,9 @@ from t2v_studio.library.blocks import REASONS
 from t2v_studio.library.chunking import passages
 from t2v_studio.library.passages import Passage
 from t2v_studio.library.reading import Reading, admit, read, read_text
+from t2v_studio.library.sentences import is_whole, split
 from t2v_studio.settings import Settings
+from t2v_studio.workspace import REPOSITORY
 
 BOOKS = [
     "books/decay-book-4print.pdf",
@@ -157,6 +159,28 @@ def test_sections_come_from_the_outline(shared_data: Path, cuts: dict[str, Cut])
     _, found = cut(BOOKS[0], shared_data, cuts)
     sections = {passage.section for passage in found if passage.state == "kept"}
     assert "Algorithms and implementations > 1.1 Finite difference methods > 1.1.2 The Forward Euler scheme" in sections
+
+
+def test_the_sample_book_reads_without_its_running_heads() -> None:
+    """Each chapter's title stands on three to five heads only, beside the book's own; the sentences below go on."""
+    settings = Settings(_env_file=None)
+    reading = read(admit(REPOSITORY / "data" / "sample" / "six-ideas-of-machine-learning.pdf", settings), settings)
+    found = passages(reading, "0" * 16, min_words=45, max_words=220)
+    kept = "\n".join(passage.text for passage in found if passage.state == "kept")
+    heads = [passage.text for passage in found if passage.reason == "running_head"]
+    assert "Six Ideas of Machine Learning" not in kept and "Contents Six" not in kept
+    assert sum("Six Ideas of Machine Learning" in text for text in heads) == 23
+    for whole in (
+        "the steps jump across the valley and the loss grows instead of falling.",
+        "The question of backpropagation is how that one number would change if",
+        "Without this scaling the dot products of long vectors become large in size, and the softmax that follows would put",
+        "Arrows that are scattered around the centre show low bias and high variance.",
+        "plots the true positive rate against the false positive rate for every threshold.",
+    ):
+        assert whole.lower() in " ".join(kept.split()).lower(), whole
+    sentences = [sentence for sentence in split(kept) if "[…]" not in sentence]
+    assert all(sentence[0].isupper() or not sentence[0].isalpha() for sentence in sentences)
+    assert sum(not is_whole(sentence) for sentence in sentences) <= 0.02 * len(sentences)
 
 
 GINI = (

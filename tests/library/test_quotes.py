@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from t2v_studio.library.quotes import is_quotable, quality
+from t2v_studio.library.quotes import is_exercise, is_quotable, quality
+from t2v_studio.library.sentences import split
 
 GOOD = [
     "Gradient descent moves the parameters against the gradient of the loss.",
@@ -43,6 +44,21 @@ def test_what_is_no_prose_may_not(name: str) -> None:
     assert not is_quotable(BAD[name])
 
 
+def test_a_list_item_without_a_full_stop_does_not_stick_to_the_next_sentence() -> None:
+    text = "There are two kinds of search.\n• blind search without an estimate\nGuided search asks an estimate which node to open next."
+    assert split(text) == text.split("\n")
+    assert [sentence for sentence in split(text) if is_quotable(sentence)] == [text.split("\n")[2]]
+
+
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [("1 Descent > 1.8 Exercises", True), ("4.14 Exercises and problems", True), ("Models > Exercise 4.2", True),
+     ("3 Eigenvalue problems in physics", False), ("5 The exercise of power", False), ("6 Boundary value problems", False)],
+)  # fmt: skip
+def test_exercises_are_known_by_their_section(section: str, expected: bool) -> None:
+    assert is_exercise(section) is expected
+
+
 def test_explaining_beats_pointing_elsewhere() -> None:
     explains = quality("A gradient is a vector that points in the direction of steepest ascent.")
     plain = quality("Small steps cost many evaluations and large steps overshoot the minimum.")
@@ -54,8 +70,6 @@ def test_explaining_beats_pointing_elsewhere() -> None:
 def test_no_bad_sentence_of_a_real_book_gets_through(shared_data: Path) -> None:
     """On the raw text of two books, captions, formulas and headings stay out, and most running prose stays in."""
     import pypdfium2
-
-    from t2v_studio.library.sentences import split
 
     path = shared_data / "books" / "decay-book-4print.pdf"
     if not path.is_file():
