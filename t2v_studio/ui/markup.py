@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -29,6 +30,8 @@ def button(label: str, act: str, *, kind: str = "", hint: str = "", **data: obje
     return f'<button type="button" class="t2-button {kind}" data-act="{text(act)}"{sent}{title}>{text(label)}</button>'
 
 
+OPENING = '<p class="t2-muted t2-opening">Opening the workspace</p>'
+"""What stands where rows will be, until they have been read: nothing is claimed about them."""
 FLAGS = {
     "--rag-query": '"One query for all scenes" (under Advanced)',
     "--use-rag": '"Use my books"',
@@ -41,7 +44,7 @@ def on_page(words: str) -> str:
     """A message or a hint with the page's own names for what the command line calls by a flag."""
     for flag, name in FLAGS.items():
         words = words.replace(flag, name)
-    return words
+    return re.sub(r"read its log with: t2v jobs logs \w+", "open its log under Jobs, below", words)
 
 
 def chip(label: str, kind: str = "") -> str:

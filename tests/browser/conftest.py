@@ -135,6 +135,7 @@ def small_video(tab: Any, topic: str, seconds: float = 3.0) -> None:
     section = tab.get_by_role("button", name="Length, size and look")
     if not tab.locator("#seconds input").is_visible():
         section.click()
+        tab.wait_for_timeout(400)
     tab.fill("#seconds input", str(seconds))
     tab.fill("#fps input", "5")
     tab.locator("#seed input").fill("3")

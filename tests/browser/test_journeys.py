@@ -29,7 +29,24 @@ def test_drop_a_book_search_it_and_see_the_page(page: Any, small_pdf: Path):
     hit.wait_for(timeout=90_000)
     assert "learning rate" in hit.inner_text() and "score" in hit.inner_text() and "p. " in hit.inner_text()
     hit.get_by_role("button", name="Show page").click()
-    page.wait_for_function("document.querySelector('#passage-detail blockquote')?.textContent.includes('rate')")
+    page.wait_for_selector("#hits .chosen")
+    assert "rate" in page.inner_text("#passage-detail blockquote")
+    page.click("#passage-detail [data-zoom]")
+    page.wait_for_selector("#passage-detail .zoom")
+
+
+def test_passages_are_narrowed_by_page_and_reason(page: Any, small_pdf: Path):
+    add_book(page, small_pdf, "Small book")
+    page.locator("#books [data-act=book]", has_text="Small book").first.click()
+    page.wait_for_selector("#passages [data-act=passage]")
+    page.fill("#passage-page input", "2")
+    page.keyboard.press("Enter")
+    page.wait_for_function(
+        "[...document.querySelectorAll('#passages tbody tr td:first-child')].every((cell) => cell.innerText.trim() === '2')"
+    )
+    page.fill("#passage-page input", "two")
+    page.keyboard.press("Enter")
+    page.get_by_text("this is no page number").first.wait_for()
 
 
 def test_a_file_that_is_no_book_is_refused_with_a_hint(page: Any):
@@ -49,6 +66,11 @@ def test_plan_edit_generate_and_reload(page: Any, url: str):
     page.keyboard.press("Control+A")
     page.keyboard.type("My own title")
     page.keyboard.press("Enter")
+    page.wait_for_timeout(600)
+    page.reload()
+    page.wait_for_selector("#jobs-panel .t2-drawer-bar")
+    choose_tab(page, "Generate")
+    page.locator("#plan-table [role=gridcell]", has_text="My own title").first.wait_for()
     page.click("#generate-button")
     seen = film(page, "#made-video")
     assert seen["width"] > 0 and 1 < seen["duration"] < 30 and seen["tracks"] == 1
@@ -64,6 +86,9 @@ def test_plan_edit_generate_and_reload(page: Any, url: str):
     choose_tab(page, "Gallery")
     page.locator("#gallery .t2-card").first.click()
     assert film(page, "#past-video")["width"] == seen["width"]
+    name = page.locator("#gallery .t2-card").first.get_attribute("data-id")
+    visit(page, f"{url}?video={name}")
+    assert film(page, "#past-video")["duration"] == seen["duration"]
     page.click("#past-again")
     page.locator("#form #topic textarea").wait_for()
     page.get_by_role("button", name="Length, size and look").click()
@@ -92,6 +117,17 @@ def test_the_pair_stands_side_by_side_with_its_words_marked(page: Any, small_pdf
     assert film(page, "#made-plain")["width"] == film(page, "#made-treated")["width"] > 0
     assert page.locator("#made-difference mark").count() > 0
     assert page.locator("#made-grounding tbody tr").count() > 0
+    assert "gradient" in page.inner_text("#made-difference").lower()
+    assert page.locator("#made-grounding .t2-chip.good").count() > 0
+
+
+def test_a_pair_that_no_book_carries_is_refused_and_the_form_stays(page: Any, small_pdf: Path):
+    add_book(page, small_pdf, "Small book")
+    small_video(page, "photosynthesis")
+    page.click("#pair-button")
+    page.locator("#status [role=alert]").wait_for(timeout=60_000)
+    assert "retriev" in page.inner_text("#status") and "--" not in page.inner_text("#status")
+    assert page.input_value("#topic textarea") == "photosynthesis" and page.input_value("#seed input") == "3"
 
 
 def test_words_of_a_person_never_run(page: Any):

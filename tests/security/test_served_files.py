@@ -62,6 +62,51 @@ def test_hostile_text_in_every_listener_gives_out_nothing(served: Served):
     assert cached == []
 
 
+def _through_the_queue(served: Served, body: dict[str, object]) -> str:
+    """What the page's own way of calling gives back: join the queue, read the stream until it closes."""
+    session = body["session_hash"]
+    joined = served.web.post(f"{served.url}gradio_api/queue/join", json=body)
+    if joined.status_code != 200:
+        return joined.text
+    heard = ""
+    with served.web.stream("GET", f"{served.url}gradio_api/queue/data", params={"session_hash": session}) as stream:
+        for line in stream.iter_lines():
+            heard += line
+            if "process_completed" in line or "close_stream" in line:
+                break
+    return heard
+
+
+def test_hostile_text_through_the_queue_gives_out_nothing(served: Served):
+    config = served.web.get(f"{served.url}config").json()
+    hostile = str(served.studio.workspace.database)
+    file_value = {"path": hostile, "meta": {"_type": "gradio.FileData"}, "orig_name": "book.pdf"}
+    event = {
+        "act": "passage",
+        "book": hostile,
+        "passage": hostile,
+        "job": hostile,
+        "id": hostile,
+        "source": hostile,
+        "index": 0,
+    }
+    completed = 0
+    for dependency in config["dependencies"]:
+        if not dependency["backend_fn"]:
+            continue
+        for number, value in enumerate((hostile, [file_value], {"kind": "video", "id": hostile})):
+            body = {
+                "fn_index": dependency["id"], "session_hash": f"hostile{dependency['id']}x{number}", "event_data": event,
+                "data": [value] * len(dependency["inputs"]), "trigger_id": None,
+            }  # fmt: skip
+            heard = _through_the_queue(served, body)
+            completed += "process_completed" in heard
+            assert SECRET not in heard, (dependency["id"], number)
+    assert completed > 0, "some listener must have answered, or this test shows nothing"
+    web = served.studio.workspace.cache / "web"
+    assert [path for path in web.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()] == []
+
+
 def test_an_uploaded_page_is_not_run_by_the_browser(served: Served):
     for name, kind in (("x.html", "text/html"), ("x.svg", "image/svg+xml")):
         files = {"files": (name, b"<script>alert(1)</script>", kind)}

@@ -46,6 +46,13 @@ def drawer(jobs: list[Job], logs: dict[str, str]) -> str:
     )
 
 
+OPENING = (
+    '<button type="button" class="t2-drawer-bar" aria-expanded="false"><b>Jobs</b>'
+    '<span class="t2-drawer-line">opening</span></button>'
+)
+"""The drawer before its rows have been read."""
+
+
 def _summary(active: list[Job], jobs: list[Job]) -> str:
     busy = bool(active)
     if busy:
@@ -61,7 +68,7 @@ def _summary(active: list[Job], jobs: list[Job]) -> str:
 
 def build(studio: Studio, page: Page, first_job: gr.State) -> gr.HTML:
     """The drawer and its listeners: timer, load, cancel, log, open."""
-    panel = gr.HTML(drawer([], {}), js_on_load=DRAWER, elem_id="jobs-panel", apply_default_css=False)
+    panel = gr.HTML(OPENING, js_on_load=DRAWER, elem_id="jobs-panel", apply_default_css=False)
     shown = page.rows
     pace = gr.State(PACE_BUSY_S)
     log_of = gr.State("")

@@ -52,7 +52,7 @@ def build(page: Page) -> PlanView:
         table = gr.Dataframe(
             value=[], headers=list(plan_table.HEAD), type="array", datatype="str", interactive=True, wrap=True, show_label=False, label="Scenes of the plan",
             static_columns=list(plan_table.FIXED), max_height=430,
-            column_widths=["54px", "128px", "76px", "280px", "122px", "84px"], buttons=[], elem_id="plan-table",
+            column_widths=["68px", "124px", "92px", "262px", "118px", "80px"], buttons=[], elem_id="plan-table",
         )  # fmt: skip
         discard = gr.Button("Discard the plan", size="sm", min_width=120, elem_id="discard-plan")
         cited = gr.HTML("", js_on_load=markup.CLICKS, elem_id="plan-sources", apply_default_css=False)

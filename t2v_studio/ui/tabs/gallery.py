@@ -57,7 +57,7 @@ def build(page: Page) -> None:
     chosen, seen = gr.State(""), gr.State("")
     with gr.Row(equal_height=False, elem_id="gallery-row"):
         with gr.Column(scale=3, min_width=240, elem_id="gallery-shelf"):
-            shelf = gr.HTML(NOTHING, js_on_load=markup.CLICKS, elem_id="gallery", apply_default_css=False)
+            shelf = gr.HTML(markup.OPENING, js_on_load=markup.CLICKS, elem_id="gallery", apply_default_css=False)
         with gr.Column(scale=9, min_width=300, elem_id="gallery-shown"):
             result = result_view.build(page, "past")
             pair = pair_view.build(page, "past")

@@ -43,7 +43,7 @@ def build(page: Page) -> None:
             drop, options = _drop_zone(studio)
             adding = gr.HTML("", elem_id="adding", apply_default_css=False)
             shelf = gr.HTML(
-                books.no_books(sample_book() is not None),
+                markup.OPENING,
                 js_on_load=markup.CLICKS,
                 elem_id="books",
                 apply_default_css=False,
