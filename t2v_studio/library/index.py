@@ -58,6 +58,10 @@ class VectorIndex(Protocol):
         """Entries by id, in the order asked for; unknown ids are left out. None: all, by id."""
         ...
 
+    def vectors(self, collection: str, ids: Sequence[str]) -> dict[str, np.ndarray]:
+        """The embeddings alone, by id; unknown ids are left out. Much cheaper than `get`, which reads the texts too."""
+        ...
+
     def count(self, collection: str) -> int: ...
 
     def delete(self, collection: str) -> None:

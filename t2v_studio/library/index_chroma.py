@@ -107,6 +107,14 @@ class ChromaIndex:
         order = sorted(found) if ids is None else ids
         return [found[entry_id] for entry_id in order if entry_id in found]
 
+    def vectors(self, collection: str, ids: Sequence[str]) -> dict[str, np.ndarray]:
+        found: dict[str, np.ndarray] = {}
+        wanted = list(dict.fromkeys(ids))
+        for start in range(0, len(wanted), PAGE):
+            rows = self._call(collection, "get", 0, include=["embeddings"], ids=wanted[start : start + PAGE])
+            found.update(zip(rows["ids"], np.asarray(rows["embeddings"], dtype=np.float32), strict=True))
+        return found
+
     def count(self, collection: str) -> int:
         return int(self._call(collection, "count", 0))
 

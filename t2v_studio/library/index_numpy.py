@@ -51,6 +51,9 @@ class NumpyIndex:
         entries = self._entries(collection)
         return [entries[entry_id] for entry_id in (sorted(entries) if ids is None else ids) if entry_id in entries]
 
+    def vectors(self, collection: str, ids: Sequence[str]) -> dict[str, np.ndarray]:
+        return {entry.id: entry.embedding for entry in self.get(collection, ids)}
+
     def count(self, collection: str) -> int:
         return len(self._entries(collection))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -31,6 +31,8 @@ class BookIndex:
     collection: str
     passages: Mapping[str, Passage]
     words: LexicalIndex
+    vector_ids: dict[str, list[str]] = field(default_factory=dict)
+    """Per passage asked for so far, the ids of its vectors: finding its windows again costs more than the search."""
 
 
 @dataclass(frozen=True)
@@ -106,15 +108,18 @@ def _cosines(
     index: VectorIndex, book: BookIndex, passage_ids: Sequence[str], vector: np.ndarray
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """Per passage: the mean of the whole's cosine and its best window's, and the whole's vector."""
-    ids = [item.id for passage_id in passage_ids for item in vector_texts(book.passages[passage_id])]
+    for passage_id in passage_ids:
+        if passage_id not in book.vector_ids:
+            book.vector_ids[passage_id] = [item.id for item in vector_texts(book.passages[passage_id])]
+    ids = [vector_id for passage_id in passage_ids for vector_id in book.vector_ids[passage_id]]
     wholes: dict[str, np.ndarray] = {}
     best: dict[str, float] = {}
-    for entry in index.get(book.collection, ids):
-        passage_id = passage_of(entry.id)
-        if entry.id == passage_id:
-            wholes[passage_id] = entry.embedding
+    for vector_id, embedding in index.vectors(book.collection, ids).items():
+        passage_id = passage_of(vector_id)
+        if vector_id == passage_id:
+            wholes[passage_id] = embedding
         else:
-            best[passage_id] = max(best.get(passage_id, -1.0), float(entry.embedding @ vector))
+            best[passage_id] = max(best.get(passage_id, -1.0), float(embedding @ vector))
     cosines = {}
     for passage_id, whole in wholes.items():
         cosine = float(whole @ vector)

@@ -148,6 +148,16 @@ def test_get_keeps_the_order_asked_for_and_lists_everything(index: VectorIndex) 
     assert index.get(NAME, []) == []
 
 
+def test_vectors_are_those_of_the_entries(index: VectorIndex) -> None:
+    index.create("part")
+    vectors = np.eye(3, dtype=np.float32)
+    index.upsert("part", ["c", "a", "b"], vectors, ["x", "y", "z"], [{"page": 1}] * 3)
+    found = index.vectors("part", ["b", "nobody", "c", "b"])
+    assert set(found) == {"b", "c"}
+    assert np.allclose(found["b"], vectors[2]) and np.allclose(found["c"], vectors[0])
+    assert index.vectors("part", []) == {}
+
+
 def test_a_collection_that_is_not_there_is_said_so(index: VectorIndex) -> None:
     for call in (
         lambda: index.count("bk-none"),
