@@ -23,7 +23,7 @@ NOTHING = markup.empty("No study yet", "Make a study in Study; once it is closed
 TO_WRITE = markup.empty(
     "The study is closed",
     "Write the report: tables, figures, a methods paragraph and a bundle. The first time every video is measured, too, "
-    "which takes a moment a video.",
+    "which takes some seconds each. The page may be left meanwhile: come back to this tab and the report is here.",
 )
 FILES = {"latex": "*.tex", "csv": "*.csv", "figures": "figures/*"}
 """Download -> the report's files in it."""
@@ -104,7 +104,7 @@ def show(studio: Studio, study_id: str) -> tuple[Any, ...]:
     if not view:
         return TO_WRITE, gr.Button("Write the report", visible=True), *hidden[1:]
     again = gr.Button("Write the report again", visible=True)
-    return view, again, gr.Row(visible=True), *(gr.DownloadButton(value=path) for path in files(studio, folder))
+    return view, again, gr.Row(visible=True), *(gr.DownloadButton(value=path or None) for path in files(studio, folder))
 
 
 def files(studio: Studio, folder: Path) -> list[str]:
