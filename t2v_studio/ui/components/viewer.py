@@ -18,6 +18,16 @@ element.addEventListener('click', (event) => {
 """
 """Script of a component that shows a spread: a click on the page enlarges it, another makes it fit again."""
 
+DETAIL = (
+    ZOOM
+    + """
+watch('value', () => {
+  if (window.innerWidth <= 760 && element.querySelector('.t2-spread')) element.scrollIntoView({behavior: 'smooth'});
+});
+"""
+)
+"""The same for the page beside the library's tables, which on a narrow window stands below them."""
+
 DIALOG = (
     ZOOM
     + """
