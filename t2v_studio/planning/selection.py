@@ -17,13 +17,15 @@ FLOOR = 0.58
 """Lowest fitness at which a sentence is said in place of the step's own text. Set by reading plans over three books."""
 LAST_FLOOR = 0.56
 """Floor for the one sentence of a scene that would otherwise cite nothing."""
+TOPIC_FLOOR = 0.5
+"""Floor for a sentence that is on the topic, in a scene for which nothing nearer was found."""
 WORDS_A_STEP = 18
 """Mean length of what a scene quotes, in words: with it four scenes of three steps last about a minute."""
 COMMON = 2
 """A word in more steps than these tells nothing about one of them."""
 SPREAD = 0.06
 """A sentence serves only steps that it fits nearly as well as the one that it fits best."""
-PASSAGES_A_STEP = 12
+PASSAGES_A_STEP = 8
 """Passages read for a step: more of them only add sentences that are further away."""
 
 _UNNAMED = re.compile(
@@ -147,7 +149,7 @@ def choose(slots: list[Slot], pool: Pool, limits: list[Limits]) -> list[Candidat
     """For each slot its sentence, or None where nothing fits: the assignment with the highest sum of fitness.
 
     No sentence, and nothing nearly like it, is said twice; a scene keeps to its limits. A scene that would
-    cite nothing gets its best free sentence above LAST_FLOOR.
+    cite nothing gets its best free sentence above LAST_FLOOR, else one that is at least about the topic.
     """
     items = [pool.candidates[key] for key in sorted(pool.candidates)]
     gains = [[fitness(slot, item, pool) for item in items] for slot in slots]
@@ -166,7 +168,9 @@ def choose(slots: list[Slot], pool: Pool, limits: list[Limits]) -> list[Candidat
         banned |= broken
     else:
         chosen = [None if (n, m) in banned else m for n, m in enumerate(chosen)]
-    _fill_empty_scenes(chosen, gains, slots, items, limits)
+    _fill_empty_scenes(chosen, gains, LAST_FLOOR, slots, items, limits)
+    loose = [[_on_topic(slot, item, pool) for item in items] for slot in slots]
+    _fill_empty_scenes(chosen, loose, TOPIC_FLOOR, slots, items, limits)
     _drop_old_news(chosen, slots, items)
     return [None if m is None else items[m] for m in chosen]
 
@@ -197,6 +201,18 @@ def fitness(slot: Slot, item: Candidate, pool: Pool) -> float:
             return 0.0
         score = close + 0.02 * min(shared, 4) + 0.03 * min(shown, 2) - 0.05 * (not shown)
     return round(score - faults(item), 6)
+
+
+def _on_topic(slot: Slot, item: Candidate, pool: Pool) -> float:
+    """How near a sentence about the topic is to a step, whatever kind of answer it gives; 0 where it is off the topic."""
+    close = slot.closeness.get(item.key, 0.0)
+    passage = item.evidence.passage
+    about = max(pool.subject.named(item.text), pool.subject.heads(passage.section))
+    if about < 0.5 or (slot.step.defines and not pool.subject.defined_by(item.text)):
+        return 0.0
+    if not slot.step.cues and not slot.step.defines and not item.stems & slot.telling:
+        return 0.0
+    return round(close + 0.05 * about - faults(item), 6)
 
 
 def faults(item: Candidate) -> float:
@@ -265,15 +281,21 @@ def _broken(
 
 
 def _fill_empty_scenes(
-    chosen: list[int | None], gains: list[list[float]], slots: list[Slot], items: list[Candidate], limits: list[Limits]
+    chosen: list[int | None],
+    gains: list[list[float]],
+    floor: float,
+    slots: list[Slot],
+    items: list[Candidate],
+    limits: list[Limits],
 ) -> None:
+    """Give each scene without a sentence its best one that reaches the floor."""
     for scene in sorted({slot.scene for slot in slots}):
         places = [n for n, slot in enumerate(slots) if slot.scene == scene]
         if any(chosen[n] is not None for n in places):
             continue
         said = [items[m] for m in chosen if m is not None]
         pairs = sorted(
-            ((gains[n][m], n, m) for n in places for m in range(len(items)) if gains[n][m] >= LAST_FLOOR),
+            ((gains[n][m], n, m) for n in places for m in range(len(items)) if gains[n][m] >= floor),
             key=lambda pair: (-pair[0], *pair[1:]),
         )
         for _, n, m in pairs:
