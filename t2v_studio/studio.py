@@ -138,7 +138,9 @@ class Studio:
         from t2v_studio.library import store
 
         store.book(self.workspace, book_id)
-        return store.passages(self.workspace, book_id, state=state, reason=reason, page=page, offset=offset, limit=limit)
+        return store.passages(
+            self.workspace, book_id, state=state, reason=reason, page=page, offset=offset, limit=limit
+        )
 
     def page_picture(self, book_id: str, page: int, *, password: str = "") -> Path:
         """A PNG of a page, rendered once and cached. Raises NotFoundError where the book is not a PDF."""

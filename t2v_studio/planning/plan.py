@@ -37,7 +37,9 @@ class Step(_Strict):
     say: str = Field(min_length=1, max_length=600)
     show: str = Field("", max_length=80, description="At most about eight words on the screen.")
     cites: list[str] = Field(default_factory=list)
-    seconds: float | None = Field(None, gt=0, le=60, description="Empty: from its reading time. Set in pairs, so that both arms keep one rhythm.")
+    seconds: float | None = Field(
+        None, gt=0, le=60, description="Empty: from its reading time. Set in pairs, so that both arms keep one rhythm."
+    )
 
 
 class Scene(_Strict):

@@ -250,21 +250,21 @@ def _with_retrieval(
 
 
 def _notices(plan: ScenePlan, outcomes: dict[str, Outcome], steps: dict[str, int]) -> list[str]:
-    """One line for each scene that the books do not, or only partly, speak in; first of all if none does."""
+    """What of the plan the books do not say: one line over all scenes, and one for each scene without evidence."""
+    cited = {scene.id: sum(bool(step.cites) for step in scene.steps) for scene in plan.scenes}
     notices = []
+    if not plan.sources:
+        notices.append(
+            "Retrieval found nothing for this topic: no step cites a book, and the plan says what it would say without retrieval."
+        )
+    elif sum(cited[scene] for scene in steps) < sum(steps.values()):
+        total = sum(cited[scene] for scene in steps)
+        notices.append(
+            f"{total} of {sum(steps.values())} steps say what the books say; the others keep the template's text."
+        )
     for n, scene in enumerate(plan.scenes, 1):
-        cited = sum(bool(step.cites) for step in scene.steps)
         if outcomes[scene.id] != Outcome.found:
             notices.append(f"Scene {n} ({scene.title}): {_WHY[outcomes[scene.id]]}; {_KEEPS}.")
-        elif scene.id in steps and cited < steps[scene.id]:
-            notices.append(
-                f"Scene {n} ({scene.title}): {cited} of {steps[scene.id]} steps say what the book says, the others keep the template's text."
-            )
-    if not plan.sources:
-        notices.insert(
-            0,
-            "Retrieval found nothing for this topic: no step cites a book, and the plan says what it would say without retrieval.",
-        )
     return notices
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -20,7 +21,7 @@ def test_the_square_is_latin_and_balanced(size: int) -> None:
     assert len(rows) == size * copies
     for column in zip(*rows, strict=True):
         assert Counter(column) == dict.fromkeys(range(size), copies)
-    follows = Counter(pair for row in rows for pair in zip(row, row[1:], strict=False))
+    follows = Counter(pair for row in rows for pair in pairwise(row))
     assert set(follows.values()) == {copies} and len(follows) == size * (size - 1)
 
 
