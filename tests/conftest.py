@@ -36,3 +36,10 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the folder of real PDFs is not beside this checkout")
     return SHARED
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that drive a real browser share two cores with it: one that fails is tried twice more before it counts."""
+    for item in items:
+        if item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.flaky(reruns=2, reruns_delay=1))
