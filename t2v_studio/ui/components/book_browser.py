@@ -180,7 +180,14 @@ class Browsing:
                 raise InputError("unknown_passage", "This passage is no longer in the list.", "Choose it again.")
             return *self.listing(book, state, number, offset, one.id), one.id, self.spread(one)
 
-        gr.on([box.state.input, box.number.submit, box.number.blur], narrowed, inputs, self.listed, **QUIET)
+        gr.on(
+            [box.state.input, box.number.submit, box.number.blur],
+            narrowed,
+            inputs,
+            self.listed,
+            trigger_mode="always_last",
+            **QUIET,
+        )
         box.table.click(
             act, [*inputs, box.offset], [*self.listed, box.passage, self.detail],
             show_progress="hidden", api_visibility="private",
