@@ -62,7 +62,9 @@ def _links(page: Page, first_job: gr.State, demo: gr.Blocks) -> None:
     def choose_tab(what: dict[str, Any] | None) -> Any:
         if not what:
             return gr.skip()
-        place = {"book": "library", "plan": "generate", "results": "results", "pack": "packs"}.get(what["kind"], "gallery")
+        place = {"book": "library", "plan": "generate", "results": "results", "pack": "packs"}.get(
+            what["kind"], "gallery"
+        )
         return gr.Tabs(selected=place)
 
     page.opened.change(choose_tab, page.opened, page.tabs, **QUIET)

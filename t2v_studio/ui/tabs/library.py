@@ -56,7 +56,9 @@ def build(page: Page) -> None:
                 with gr.Tab("About the book", id="about"):
                     facts = book_browser.build_about()
         with gr.Column(scale=12, min_width=300, elem_id="library-page"):
-            detail = gr.HTML(viewer.NOTHING, js_on_load=viewer.DETAIL, elem_id="passage-detail", apply_default_css=False)
+            detail = gr.HTML(
+                viewer.NOTHING, js_on_load=viewer.DETAIL, elem_id="passage-detail", apply_default_css=False
+            )
     wire_adding(page, drop, options, adding, shelf, chosen, following)
     book_search.wire(page, found, detail)
     browsing = book_browser.Browsing(page, shelf, chosen, views, browser, facts, detail)
