@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +11,6 @@ import pytest
 
 from t2v_studio.settings import Settings
 
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 SENTENCES = (
     "Gradient descent lowers a loss by stepping against its gradient at every iteration of the training run.",
     "A learning rate that is too large makes the iterates overshoot the minimum and finally diverge from it.",
@@ -30,18 +25,6 @@ SMALL_BOOK = "# Notes on optimisation\n\n" + "\n\n".join(
     f"## {title}\n\n" + " ".join(SENTENCES[shift:] + SENTENCES[:shift])
     for title, shift in (("Steps and gradients", 0), ("Rates and divergence", 1), ("Momentum and noise", 4))
 )
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api")
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if not path:
-        pytest.skip("no Chromium on this machine: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")

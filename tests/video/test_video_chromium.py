@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-import shutil
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,17 +57,11 @@ LOOK = """async () => {
 }"""
 
 
-def test_it_plays_in_the_right_colours_with_subtitles(served: str) -> None:
-    sync_api = pytest.importorskip("playwright.sync_api")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("chromium is not installed")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page()
-        page.goto(served)
-        found = page.evaluate(LOOK)
-        browser.close()
+def test_it_plays_in_the_right_colours_with_subtitles(chromium: Any, served: str) -> None:
+    page = chromium.new_page()
+    page.goto(served)
+    found = page.evaluate(LOOK)
+    page.close()
     assert (found["width"], found["height"], found["duration"]) == (1280, 720, 3)
     assert found["cues"] == [[0, 1, "a < b & c"], [1, 3, "Then the rest."]]
     assert max(abs(a - b) for a, b in zip(found["pixel"], COLOUR, strict=False)) <= 6
