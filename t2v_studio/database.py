@@ -283,10 +283,20 @@ def _study_triggers() -> list[str]:
     return made
 
 
+def _m006_captions(connection: sqlite3.Connection) -> None:
+    """Captions that the author wrote in place of a plan's, for every manifest. scene is "" for the whole video."""
+    connection.execute(
+        """CREATE TABLE caption (
+            record_id TEXT NOT NULL, scene TEXT NOT NULL, text TEXT NOT NULL, edited_at TEXT NOT NULL,
+            PRIMARY KEY (record_id, scene))"""
+    )
+
+
 MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [
     _m001_library,
     _m002_jobs,
     _m003_videos,
     _m004_page_breaks,
     _m005_studies,
+    _m006_captions,
 ]

@@ -104,6 +104,13 @@ class Workspace:
     def studies(self) -> Path:
         return self.outputs / "studies"
 
+    @property
+    def manifests(self) -> Path:
+        return self.outputs / "manifests"
+
+    def manifest(self, manifest_id: str) -> Path:
+        return self.manifests / _checked(manifest_id)
+
     def video(self, video_id: str) -> Path:
         return self.videos / _checked(video_id)
 
