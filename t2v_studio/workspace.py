@@ -111,6 +111,14 @@ class Workspace:
     def manifest(self, manifest_id: str) -> Path:
         return self.manifests / _checked(manifest_id)
 
+    @property
+    def training(self) -> Path:
+        """A folder each training run: samples, figures, checkpoints."""
+        return self.outputs / "training"
+
+    def training_run(self, run_id: str) -> Path:
+        return self.training / _checked(run_id)
+
     def video(self, video_id: str) -> Path:
         return self.videos / _checked(video_id)
 

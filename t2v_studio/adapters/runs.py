@@ -1,0 +1,194 @@
+"""A training run's folder: what was asked, how far it is, what came of it. The trainer writes it, the page reads it.
+
+    outputs/training/<run>/
+        run.json, recipe.yaml          what was asked
+        progress.jsonl                 stages, one line a report
+        save_now, sample_now, stop     signals: the trainer takes the file away when it obeys
+        unified/, <scenario>/          a part each: one adapter
+            train.jsonl                a line an optimiser step
+            validation_metrics.jsonl   a line a check
+            checkpoints/, adapters/, pruned/, samples/, result.json
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from t2v_studio.adapters.recipe import Recipe, read_recipe, write_recipe
+from t2v_studio.errors import ConflictError, NotFoundError
+from t2v_studio.workspace import Workspace, new_id
+
+Signal = Literal["save_now", "sample_now", "stop"]
+SIGNALS: tuple[Signal, ...] = ("save_now", "sample_now", "stop")
+UNIFIED = "unified"
+
+
+@dataclass(frozen=True)
+class Part:
+    """The folder of one adapter of a run."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "train.jsonl"
+
+    @property
+    def metrics(self) -> Path:
+        return self.folder / "validation_metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def adapters(self) -> Path:
+        return self.folder / "adapters"
+
+    @property
+    def pruned(self) -> Path:
+        return self.folder / "pruned"
+
+    @property
+    def samples(self) -> Path:
+        return self.folder / "samples"
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What came of it; empty until it has ended."""
+        return read_json(self.folder / "result.json")
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """One run by its folder."""
+
+    folder: Path
+
+    @property
+    def id(self) -> str:
+        return self.folder.name
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """id, title, dataset, scenarios (bool), created_at."""
+        return read_json(self.folder / "run.json")
+
+    @property
+    def recipe(self) -> Recipe:
+        return read_recipe(self.folder / "recipe.yaml")
+
+    @property
+    def progress(self) -> Path:
+        return self.folder / "progress.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        """Held (flock) by the trainer while it runs."""
+        return self.folder / "lock"
+
+    def part(self, name: str = UNIFIED) -> Part:
+        return Part(self.folder / name)
+
+    @property
+    def parts(self) -> list[Part]:
+        """The unified part first, then the scenarios' in the order in which they began."""
+        found = [Part(path.parent) for path in self.folder.glob("*/train.jsonl")]
+        return sorted(found, key=lambda part: (part.name != UNIFIED, part.log.stat().st_ctime, part.name))
+
+    def signal(self, name: Signal) -> None:
+        """Ask the trainer for something at its next step."""
+        (self.folder / name).touch()
+
+    def take(self, name: Signal) -> bool:
+        """Whether somebody asked; asks only once."""
+        try:
+            (self.folder / name).unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+
+def create_run(
+    workspace: Workspace, recipe: Recipe, dataset: Path, *, title: str = "", scenarios: bool = False
+) -> TrainingRun:
+    """A new run's folder with what was asked."""
+    run = TrainingRun(workspace.training / new_id("run"))
+    run.folder.mkdir(parents=True)
+    write_recipe(recipe, run.folder / "recipe.yaml")
+    info = {
+        "id": run.id,
+        "title": title or f"{recipe.name} on {recipe.model}",
+        "dataset": str(dataset),
+        "scenarios": scenarios,
+        "created_at": now_text(),
+    }
+    write_json(run.folder / "run.json", info)
+    return run
+
+
+def find_run(workspace: Workspace, run_id: str) -> TrainingRun:
+    """Raises NotFoundError."""
+    run = TrainingRun(workspace.training_run(run_id))
+    if not (run.folder / "run.json").is_file():
+        raise NotFoundError("unknown_run", f"There is no training run {run_id!r}.", "List them with: t2v train list")
+    return run
+
+
+def all_runs(workspace: Workspace) -> list[TrainingRun]:
+    """Newest first."""
+    return [TrainingRun(path.parent) for path in sorted(workspace.training.glob("run_*/run.json"), reverse=True)]
+
+
+def now_text() -> str:
+    """The present in UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def read_lines(path: Path, start: int = 0) -> tuple[list[dict[str, Any]], int]:
+    """Whole JSON lines of a file from byte `start` on, and the byte to go on from; a half-written line waits."""
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            data = file.read()
+    except OSError:
+        return [], start
+    end = data.rfind(b"\n") + 1
+    return list(_parsed(data[:end])), start + end
+
+
+def _parsed(data: bytes) -> Iterator[dict[str, Any]]:
+    for line in data.splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue  # a line that a kill cut in two
+        if isinstance(row, dict):
+            yield row
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; empty where there is no file. Raises ConflictError for a damaged one."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ConflictError("file_damaged", f"{path.name} of {path.parent.name} cannot be read: {error}.") from error
+    return data if isinstance(data, dict) else {}
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Written to a temporary name, then renamed: a reader sees the old file or the new one."""
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(json.dumps(data, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,1 @@
+"""Training, started as commands (`python -m training.video.run`), never imported by the studio."""

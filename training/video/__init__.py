@@ -1,0 +1,1 @@
+"""LoRA training of Wan, CogVideoX and LTX: cache latents, cache text, train, check, export."""
