@@ -119,6 +119,13 @@ class Workspace:
     def training_run(self, run_id: str) -> Path:
         return self.training / _checked(run_id)
 
+    @property
+    def adapters(self) -> Path:
+        return self.outputs / "adapters"
+
+    def adapter(self, adapter_id: str) -> Path:
+        return self.adapters / _checked(adapter_id)
+
     def video(self, video_id: str) -> Path:
         return self.videos / _checked(video_id)
 
