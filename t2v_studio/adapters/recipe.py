@@ -34,7 +34,7 @@ class Recipe(BaseModel):
     model: str = Field(
         "wan2.1-1.3b", max_length=300, description="Base model: a name of `t2v models list`.", json_schema_extra=_MODEL
     )
-    dtype: Literal["bf16", "fp16", "fp32"] = Field(
+    dtype: Literal["bf16", "fp32"] = Field(
         "bf16",
         description="Number format of the frozen base. The adapter is fp32 in any case.",
         json_schema_extra=_MODEL,

@@ -1,0 +1,206 @@
+"""From a file's header to the layers of a LoRA: what pairs with what, ranks, alphas, and for which base it was made."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from t2v_studio.adapters.files import (
+    CONFIG_MAX_BYTES,
+    PEFT_CONFIG,
+    RANK_MAX,
+    Header,
+    read_header,
+    read_scalars,
+)
+from t2v_studio.adapters.keys import Layout, Reading, read_names, target_kinds
+from t2v_studio.adapters.metadata import AlphaRule, alpha_rule, unsupported
+from t2v_studio.errors import InputError
+
+WIDTHS = {
+    ("wan", 1536): "Wan 2.1 1.3B",
+    ("wan", 3072): "Wan 2.2 TI2V 5B",
+    ("wan", 5120): "Wan 2.1 14B or Wan 2.2 A14B",
+    ("cogvideox", 1920): "CogVideoX 2B",
+    ("cogvideox", 3072): "CogVideoX 5B",
+    ("ltx", 2048): "LTX-Video 2B",
+}
+"""Width of the hidden states -> the published models that have it."""
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """One layer of a file: names of its tensors, its sizes, and its alpha.
+
+    up "" means that `down` is a whole difference of the weight (kohya's `.diff`), applied as it is.
+    bias_scaled: the bias is PEFT's lora_B.bias, multiplied by alpha / rank as B is; else `.diff_b`, taken as it is.
+    """
+
+    down: str
+    up: str
+    bias: str
+    bias_scaled: bool
+    rank: int
+    inputs: int
+    outputs: int
+    alpha: float
+
+
+@dataclass(frozen=True)
+class FilePlan:
+    """A whole file. layers: expert 1 or 2 -> diffusers' layer -> plan. ignored: tensor -> why it is not applied."""
+
+    layout: Layout
+    families: tuple[str, ...]
+    layers: Mapping[int, Mapping[str, LayerPlan]]
+    ignored: Mapping[str, str]
+    alpha_source: str
+    metadata: Mapping[str, str]
+    base_said: str = ""
+
+    @property
+    def every(self) -> dict[str, LayerPlan]:
+        return {f"{expert}:{name}": plan for expert, group in self.layers.items() for name, plan in group.items()}
+
+    @property
+    def rank(self) -> int:
+        """The rank that most layers have."""
+        return Counter(plan.rank for plan in self._factored).most_common(1)[0][0]
+
+    @property
+    def alpha(self) -> float:
+        """The alpha that most layers have."""
+        return Counter(plan.alpha for plan in self._factored).most_common(1)[0][0]
+
+    @property
+    def _factored(self) -> list[LayerPlan]:
+        return [plan for plan in self.every.values() if plan.up] or list(self.every.values())
+
+    @property
+    def targets(self) -> list[str]:
+        return target_kinds(name for group in self.layers.values() for name in group)
+
+    @property
+    def width(self) -> int:
+        """Size of the hidden states that the attention layers take in; 0 where none is touched."""
+        sizes = Counter(plan.inputs for name, plan in self.every.items() if name.endswith((".attn1.to_q", ".attn2.to_q")))
+        sizes += Counter(plan.outputs for name, plan in self.every.items() if name.endswith(".attn1.to_out.0"))
+        return sizes.most_common(1)[0][0] if sizes else 0
+
+    @property
+    def family(self) -> str:
+        """The one family that has these layers; the width decides between several. Empty where nothing does."""
+        if len(self.families) == 1:
+            return self.families[0]
+        fitting = [family for family in self.families if (family, self.width) in WIDTHS]
+        return fitting[0] if len(fitting) == 1 else ""
+
+    @property
+    def made_for(self) -> str:
+        """What the shapes tell of the base, in words."""
+        words = WIDTHS.get((self.family, self.width), "")
+        if not words and not self.width:
+            return f"a {self.family} model" if self.family else ""
+        shape = f"a {self.family or 'video'} transformer of width {self.width}"
+        return f"{words} ({shape})" if words else shape
+
+
+def read_plan(path: Path, *, alpha: float | None = None, name: str = "") -> FilePlan:
+    """The layers of a safetensors file; adapter_config.json beside it is read for alpha.
+
+    Raises InputError: adapter_damaged, adapter_dtype, adapter_unsupported, adapter_no_lora, bad_alpha.
+    """
+    header = read_header(path, name)
+    reading = read_names(header.tensors)
+    if reading.unsupported:
+        raise unsupported(reading.unsupported)
+    if not reading.parts:
+        raise InputError(
+            "adapter_no_lora",
+            f"adapter: {name or path.name} holds no LoRA layer ({len(header.tensors)} tensors of another kind).",
+            "A LoRA has pairs such as lora_A and lora_B; this may be a whole model.",
+        )
+    config = _peft_config(path.parent / PEFT_CONFIG)
+    rules = {expert: alpha_rule(header.metadata, config, expert=expert, given=alpha) for expert in (1, 2)}
+    groups, ignored = _grouped(reading), dict(reading.ignored)
+    alphas = read_scalars(path, (names["alpha"] for names in groups.values() if "alpha" in names))
+    layers: dict[int, dict[str, LayerPlan]] = {}
+    own = 0
+    for (expert, module), names in groups.items():
+        plan, reason = _layer(module, names, header)
+        if plan is None:
+            ignored |= dict.fromkeys(names.values(), reason)
+            continue
+        said = alphas.get(names.get("alpha", "")) if alpha is None else None
+        own += said is not None
+        layers.setdefault(expert, {})[module] = _with_alpha(plan, module, said, rules[expert])
+    if not layers:
+        raise InputError(
+            "adapter_no_lora",
+            f"adapter: {name or path.name} holds no whole pair of LoRA factors.",
+            f"For example: {next(iter(ignored.items()))[0]}: {next(iter(ignored.values()))}.",
+        )
+    source = "the file's .alpha tensors" if own else rules[min(layers)].source
+    base = str((config or {}).get("base_model_name_or_path") or "")
+    # A hub id; a path on the trainer's machine says nothing here.
+    base = base if re.fullmatch(r"[\w.-]+/[\w.-]+", base) else ""
+    return FilePlan(reading.layout, reading.families, layers, ignored, source, header.metadata, base)
+
+
+def _with_alpha(plan: LayerPlan, module: str, said: float | None, rule: AlphaRule) -> LayerPlan:
+    if not plan.up:
+        return plan
+    value = rule.alpha(module, plan.rank) if said is None else said
+    if not 0 < value < 1e6:
+        raise InputError("bad_alpha", f"adapter: alpha of {module} is {value:g}.", "Export the adapter again.")
+    return replace(plan, alpha=value)
+
+
+def _grouped(reading: Reading) -> dict[tuple[int, str], dict[str, str]]:
+    groups: dict[tuple[int, str], dict[str, str]] = defaultdict(dict)
+    for name, part in reading.parts.items():
+        groups[(part.expert, part.module)][part.kind] = name
+    return groups
+
+
+def _layer(module: str, names: Mapping[str, str], header: Header) -> tuple[LayerPlan | None, str]:
+    """The plan of one layer without its alpha, or why it cannot be applied."""
+    shapes = {kind: header.tensors[name][1] for kind, name in names.items()}
+    bias = names.get("bias") or names.get("diff_b", "")
+    if "down" in shapes and "up" in shapes:
+        if "diff" in shapes:
+            return None, "a layer has both factors and a whole difference"
+        down, up = shapes["down"], shapes["up"]
+        if len(down) != 2 or len(up) != 2:
+            return None, "factors of a convolution are not applied"
+        if down[0] != up[1]:
+            raise InputError(
+                "adapter_shape",
+                f"adapter: {module} has factors of {list(down)} and {list(up)}, which do not fit together.",
+                "The file is damaged or was merged wrongly; export it again.",
+            )
+        if down[0] > RANK_MAX:
+            raise InputError(
+                "adapter_rank", f"adapter: {module} has rank {down[0]}; at most {RANK_MAX} is taken.", "Shrink it."
+            )
+        return LayerPlan(names["down"], names["up"], bias, "bias" in names, down[0], down[1], up[0], 1.0), ""
+    if "diff" in shapes and len(shapes["diff"]) == 2:
+        outputs, inputs = shapes["diff"]
+        rank = min(outputs, inputs)
+        return LayerPlan(names["diff"], "", bias, False, rank, inputs, outputs, float(rank)), ""
+    return None, "only one of the two factors is there" if {"down", "up"} & set(shapes) else "a bias without its layer"
+
+
+def _peft_config(path: Path) -> dict[str, Any] | None:
+    if not path.is_file() or path.stat().st_size > CONFIG_MAX_BYTES:
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None

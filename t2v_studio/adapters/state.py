@@ -1,0 +1,143 @@
+"""The weights of an adapter in memory: per layer two factors, an alpha, and perhaps a bias. torch is imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from t2v_studio.adapters.files import sha256_of
+from t2v_studio.adapters.layers import FilePlan, LayerPlan, read_plan
+from t2v_studio.errors import InputError
+
+
+@dataclass(frozen=True)
+class LoraLayer:
+    """W becomes W + scale * factor * up @ down; a bias becomes b + scale * bias.
+
+    down: (rank, inputs), up: (outputs, rank), bias: (outputs,) or None; on the CPU, in the file's dtype.
+    """
+
+    down: Tensor
+    up: Tensor
+    alpha: float
+    bias: Tensor | None = None
+
+    @property
+    def rank(self) -> int:
+        return int(self.down.shape[0])
+
+    @property
+    def factor(self) -> float:
+        """alpha / rank: the only place where alpha enters."""
+        return self.alpha / self.rank
+
+    def delta(self, scale: float = 1.0, device: str | torch.device = "cpu") -> Tensor:
+        """scale * (alpha / rank) * up @ down in float32, of shape (outputs, inputs)."""
+        up, down = (part.to(device, torch.float32) for part in (self.up, self.down))
+        return (up @ down).mul_(scale * self.factor)
+
+
+@dataclass(frozen=True)
+class AdapterState:
+    """A whole adapter. layers: diffusers' name of a layer -> its factors.
+
+    second: the same for the second expert (transformer_2); None where the first serves as well.
+    ignored: tensors of the file that no layer takes, with the reason.
+    """
+
+    layers: Mapping[str, LoraLayer]
+    second: Mapping[str, LoraLayer] | None
+    family: str
+    made_for: str
+    rank: int
+    alpha: float
+    alpha_source: str
+    sha256: str
+    experts: str = "both"
+    ignored: Mapping[str, str] = field(default_factory=dict)
+    id: str = ""
+    name: str = ""
+    base_model: str = ""
+
+    def for_expert(self, number: int) -> Mapping[str, LoraLayer]:
+        """The layers for transformer (1, high noise) or transformer_2 (2, low noise); empty where it is left alone."""
+        if self.second is not None:
+            return self.layers if number == 1 else self.second
+        wanted = {"high": (1,), "low": (2,)}.get(self.experts, (1, 2))
+        return self.layers if number in wanted else {}
+
+
+def read_state(
+    path: Path, *, second: Path | None = None, alpha: float | None = None, experts: str = "both", **known: Any
+) -> AdapterState:
+    """The weights in a safetensors file, checked. known: id, name, base_model of the card.
+
+    second: a file of its own for the second expert. alpha: goes before what the files say.
+    Raises InputError (see `layers.read_plan`), adapter_not_finite among them.
+    """
+    plan = read_plan(path, alpha=alpha)
+    layers = {expert: _loaded(path, group) for expert, group in plan.layers.items()}
+    if second is not None:
+        layers[2] = next(iter(_read_second(second, alpha).values()))
+    if 1 not in layers:
+        # transformer_2 alone: a file for the low-noise expert.
+        layers[1], experts = layers.pop(2), "low"
+    return AdapterState(
+        layers=layers[1],
+        second=layers.get(2),
+        family=plan.family,
+        made_for=plan.made_for,
+        rank=plan.rank,
+        alpha=plan.alpha,
+        alpha_source=plan.alpha_source,
+        sha256=sha256_of(path),
+        experts="pair" if 2 in layers else experts,
+        ignored=plan.ignored,
+        **known,
+    )
+
+
+def _read_second(path: Path, alpha: float | None) -> dict[int, dict[str, LoraLayer]]:
+    plan: FilePlan = read_plan(path, alpha=alpha)
+    return {expert: _loaded(path, group) for expert, group in plan.layers.items()}
+
+
+def _loaded(path: Path, plans: Mapping[str, LayerPlan]) -> dict[str, LoraLayer]:
+    from safetensors import safe_open
+
+    layers = {}
+    with safe_open(str(path), framework="pt") as file:
+        for module, plan in plans.items():
+            down = _finite(file.get_tensor(plan.down), plan.down)
+            up = _finite(file.get_tensor(plan.up), plan.up) if plan.up else torch.eye(plan.outputs)
+            if not plan.up:
+                layers[module] = LoraLayer(down, up, float(down.shape[0]), _bias(file, plan))
+                continue
+            layers[module] = LoraLayer(down, up, plan.alpha, _bias(file, plan))
+    return layers
+
+
+def _bias(file: Any, plan: LayerPlan) -> Tensor | None:
+    if not plan.bias:
+        return None
+    bias = _finite(file.get_tensor(plan.bias), plan.bias)
+    if tuple(bias.shape) != (plan.outputs,):
+        raise InputError(
+            "adapter_shape", f"adapter: {plan.bias} has the shape {list(bias.shape)}.", "Export the adapter again."
+        )
+    return bias.float().mul(plan.alpha / plan.rank) if plan.bias_scaled else bias
+
+
+def _finite(tensor: Tensor, name: str) -> Tensor:
+    if not bool(torch.isfinite(tensor).all()):
+        raise InputError(
+            "adapter_not_finite",
+            f"adapter: {name} holds numbers that are not finite; the video would be black.",
+            "Its training went wrong or the file is damaged; use an earlier save.",
+        )
+    return tensor
