@@ -6,15 +6,15 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from t2v_studio.engines.diffusion.options import DiffusionOptions
 from t2v_studio.errors import InputError
 from t2v_studio.planning.plan import ScenePlan
 
+LENGTHS = ("seconds", "frames", "scene_frames")
 
-class VideoRequest(BaseModel):
-    """One video. A value that is None is chosen by the engine, the template or the reading time.
 
-    The command line's flags, the page's fields and T2V_ variables carry these names.
-    """
+class _Video(BaseModel):
+    """What every engine reads."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -34,6 +34,13 @@ class VideoRequest(BaseModel):
     rag_top_k: int | None = Field(None, ge=1, le=20, description="Passages a scene. Empty: T2V_RAG_TOP_K.")
     book_ids: list[str] = Field(default_factory=list, description="Books to search. Empty: all.")
 
+    use_llm_planner: bool = Field(False, description="Let a language model write the plan; the rules stand in for it.")
+    planner_model_id: str = Field(
+        "",
+        max_length=300,
+        description="A chat model in `t2v models list`, or a folder that holds one. Empty: T2V_PLANNER_MODEL_ID.",
+    )
+
     engine: Literal["local", "diffusion", "manim"] = Field("local", description="What draws the frames.")
     seconds: float | None = Field(None, gt=0, le=600, description="Length of the whole video, in seconds.")
     frames: int | None = Field(None, ge=1, le=36000, description="Frames of the whole video.")
@@ -42,16 +49,21 @@ class VideoRequest(BaseModel):
     width: int | None = Field(None, ge=128, le=3840, description="Width in pixels.")
     height: int | None = Field(None, ge=128, le=3840, description="Height in pixels.")
     seed: int | None = Field(None, ge=0, le=2**31 - 1, description="Empty: drawn once and recorded.")
-    steps: int | None = Field(None, ge=1, le=200, description="Denoising steps (diffusion).")
-    guidance: float | None = Field(None, ge=0, le=30, description="Guidance scale (diffusion).")
     theme: Literal["light", "dark", "contrast"] = Field("light", description="Colours of the local engine.")
     show_sources: bool = Field(True, description="Draw the source footer.")
     fallback_local_on_fail: bool = Field(True, description="Draw a scene locally where the engine fails.")
     plan: ScenePlan | None = Field(None, description="A plan to draw as it stands; nothing is planned again.")
 
+
+class VideoRequest(DiffusionOptions, _Video):
+    """One video. A value that is None is chosen by the engine, the template or the reading time.
+
+    The command line's flags, the page's fields and T2V_ variables carry these names.
+    """
+
     @model_validator(mode="after")
-    def _lengths_do_not_compete(self) -> VideoRequest:
-        given = [name for name in ("seconds", "frames", "scene_frames") if getattr(self, name) is not None]
+    def _choices_do_not_compete(self) -> VideoRequest:
+        given = [name for name in LENGTHS if getattr(self, name) is not None]
         if len(given) > 1:
             raise ValueError(
                 f"--{' and --'.join(name.replace('_', '-') for name in given)} exclude each other; give one"
@@ -60,7 +72,13 @@ class VideoRequest(BaseModel):
             raise ValueError("--rag-query and --rag-top-k need --use-rag")
         if self.plan is not None and self.use_rag:
             raise ValueError("--plan and --use-rag exclude each other: a plan already holds its evidence")
+        if self.plan is not None and self.use_llm_planner:
+            raise ValueError("--plan and --use-llm-planner exclude each other: a plan is drawn as it stands")
         return self
+
+    def diffusion(self) -> DiffusionOptions:
+        """What only the diffusion engine reads."""
+        return DiffusionOptions(**{name: getattr(self, name) for name in DiffusionOptions.model_fields})
 
 
 def parse_request(data: dict[str, Any]) -> VideoRequest:
