@@ -4,17 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 
 from t2v_studio.planning.plan import ScenePlan
+
+if TYPE_CHECKING:
+    from t2v_studio.engines.diffusion.options import DiffusionOptions
 
 Frames = Iterator[NDArray[np.uint8]]
 """Arrays of shape (height, width, 3) RGB or (height, width, 4) RGBA, one a frame."""
 
 Theme = Literal["light", "dark", "contrast"]
+
+
+class SceneSettings(BaseModel):
+    """What one scene is drawn with where that is not what its canvas says; None and "" leave it to the canvas.
+
+    Found by retries, kept in the record, given again through `Canvas.scene_settings` by whoever draws the
+    same scene once more: a record that is made again, the other arm of a pair.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    engine: str = ""
+    """Another engine draws the scene ("local")."""
+    seed: int | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    attention: str = ""
+    decode_dtype: Literal["", "float32", "bfloat16", "float16"] = ""
+    tiled: bool | None = None
+    lora_scale: float | None = None
+    drop_leading: int = 0
+    """Frames made in front of the scene and thrown away."""
+    step_cache: bool | None = None
+
+    def changes(self) -> dict[str, Any]:
+        """Only what is set: empty for a scene that was drawn as its canvas says."""
+        return self.model_dump(exclude_defaults=True)
 
 
 @dataclass(frozen=True)
@@ -23,6 +54,7 @@ class Canvas:
 
     scene_frames: number of frames of each scene, in the order of the plan.
     show_sources: the source footer; off in blind studies.
+    options: what only the diffusion engine reads. scene_settings: one a scene, or empty.
     """
 
     width: int
@@ -34,6 +66,13 @@ class Canvas:
     show_sources: bool = True
     steps: int | None = None
     guidance: float | None = None
+    options: DiffusionOptions | None = None
+    scene_settings: tuple[SceneSettings | None, ...] = ()
+
+    def settings_of(self, index: int) -> SceneSettings:
+        """The settings with which scene `index` starts."""
+        given = self.scene_settings[index] if index < len(self.scene_settings) else None
+        return given or SceneSettings()
 
 
 @dataclass(frozen=True)
@@ -47,7 +86,11 @@ class Availability:
 
 @dataclass
 class Provenance:
-    """What made a scene: kept in the record, scene by scene."""
+    """What made a scene: kept in the record, scene by scene.
+
+    settings: `SceneSettings.changes()` of the try that was kept, enough to draw it again.
+    details: how it was drawn (memory tier, attention, timings, tokens, share of the physical limit).
+    """
 
     engine: str
     model: str = ""
@@ -55,29 +98,54 @@ class Provenance:
     seed: int = 0
     retries: list[dict[str, Any]] = field(default_factory=list)
     fallback: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
 
 
 StepReport = Callable[[int, int], None]
-"""Called with (steps done, steps in all) within a scene; raises CancelledError to stop."""
+"""Called with (steps done, steps in all) within a scene; raises CancelledError to stop.
+
+May carry `show(picture)`, which takes an RGB picture of the work so far.
+"""
+
+PrepareReport = Callable[[str, int, int, str], None]
+"""Called with (stage, step, total, message) before the scenes; raises CancelledError to stop."""
 
 
 class Engine(Protocol):
-    """Draws plans. An instance may keep a model in memory between calls."""
+    """Draws plans. An instance may keep a model in memory between calls.
+
+    options: None for engines that are not diffusion. An engine may also have `prepare(plan, canvas, report)`,
+    called once before the scenes of a plan, `finish()`, called after them whatever happened,
+    and `notices(plan, canvas)`: what of a plan cannot be drawn as it stands, in words.
+    """
 
     name: str
 
-    def availability(self) -> Availability: ...
+    def availability(self, options: DiffusionOptions | None = None) -> Availability: ...
 
-    def default_canvas(self) -> dict[str, Any]:
-        """Width, height and fps that suit this engine, for requests that leave them open."""
+    def default_canvas(self, options: DiffusionOptions | None = None) -> dict[str, Any]:
+        """Width, height and fps that suit this engine, for requests that leave them open; diffusion also names
+        scene_frames, steps and guidance."""
         ...
 
-    def frame_rule(self, frames: int) -> int:
+    def frame_rule(self, frames: int, options: DiffusionOptions | None = None) -> int:
         """The nearest number of frames a scene that this engine can make."""
+        ...
+
+    def size_rule(self, width: int, height: int, options: DiffusionOptions | None = None) -> tuple[int, int]:
+        """The nearest size that this engine can make, both sides even."""
         ...
 
     def render_scene(self, plan: ScenePlan, index: int, canvas: Canvas, report: StepReport) -> Frames:
         """The frames of scene `index`, exactly `canvas.scene_frames[index]` of them."""
         ...
 
-    def provenance(self, plan: ScenePlan, index: int, canvas: Canvas) -> Provenance: ...
+    def provenance(self, plan: ScenePlan, index: int, canvas: Canvas) -> Provenance:
+        """What made the scene that `render_scene` drew last under this index."""
+        ...
+
+
+def even_size(width: int, height: int) -> tuple[int, int]:
+    """The size rule of engines that can draw any size: H.264 needs even sides."""
+    return width + width % 2, height + height % 2

@@ -100,7 +100,7 @@ def produce(
     instead = (local or _local_engine) if request.fallback_local_on_fail and engine.name != "local" else None
     engine, notices = _able(engine, instead)
     request, plan, canvas, rounded = settled(request, planned.plan, engine)
-    notices = [*planned.notices, *notices, *rounded, *_engine_notices(engine, plan)]
+    notices = [*planned.notices, *notices, *rounded, *_engine_notices(engine, plan, canvas)]
     records.sweep_unfinished(workspace)
     video_id = video_id or new_id("vid")
     with _building(workspace, video_id) as folder:
@@ -189,9 +189,9 @@ def _local_engine() -> Engine:
     return registry.engine("local")
 
 
-def _engine_notices(engine: Engine, plan: ScenePlan) -> list[str]:
+def _engine_notices(engine: Engine, plan: ScenePlan, canvas: Canvas) -> list[str]:
     say = getattr(engine, "notices", None)
-    return list(say(plan)) if say is not None else []
+    return list(say(plan, canvas)) if say is not None else []
 
 
 @contextmanager

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from t2v_studio.engines.base import Canvas, Engine
+from t2v_studio.engines.base import Canvas, Engine, even_size
 from t2v_studio.planning.lesson import LessonRequest
 from t2v_studio.planning.plan import ScenePlan
 from t2v_studio.planning.timing import scene_frames
 from t2v_studio.production.request import VideoRequest, parse_request
+
+if TYPE_CHECKING:
+    from t2v_studio.engines.diffusion.options import DiffusionOptions
 
 COURSE = {"width": 832, "height": 480, "fps": 10.0}
 COURSE_SCENE_FRAMES = 17
@@ -43,9 +46,11 @@ def settled(
         request = request.model_copy(update={"seed": plan.seed})
     elif plan.seed != request.seed:
         plan = plan.model_copy(update={"seed": request.seed})  # the asked seed draws, not the plan file's
-    size, notices = _size(request, engine)
-    asked = _length(request)
-    frames, rounded = scene_frames(plan, size["fps"], rule=engine.frame_rule, **asked)
+    options = _options(request, engine)
+    usual = {**engine.default_canvas(options), **(COURSE if request.course_mode else {})}
+    size, notices = _size(request, engine, usual, options)
+    asked = _length(request, usual)
+    frames, rounded = scene_frames(plan, size["fps"], rule=lambda count: engine.frame_rule(count, options), **asked)
     notices += rounded
     if not asked:
         plan = _with_seconds(plan, frames, size["fps"])
@@ -62,13 +67,21 @@ def settled(
         show_sources=request.show_sources,
         steps=request.steps,
         guidance=request.guidance,
+        options=options,
     )
     return request, plan, canvas, notices
 
 
-def _size(request: VideoRequest, engine: Engine) -> tuple[dict[str, Any], list[str]]:
-    """Width and height, both even, and frames a second."""
-    usual = {**engine.default_canvas(), **(COURSE if request.course_mode else {})}
+def _options(request: VideoRequest, engine: Engine) -> DiffusionOptions | None:
+    """What only the diffusion engine reads of a request."""
+    asked = getattr(request, "diffusion", None)
+    return asked() if asked is not None and engine.name == "diffusion" else None
+
+
+def _size(
+    request: VideoRequest, engine: Engine, usual: dict[str, Any], options: DiffusionOptions | None
+) -> tuple[dict[str, Any], list[str]]:
+    """Width and height that the engine can make, and frames a second."""
     width, height = request.width, request.height
     notices = []
     if width is None and height is None:
@@ -77,18 +90,21 @@ def _size(request: VideoRequest, engine: Engine) -> tuple[dict[str, Any], list[s
         shape = usual["width"] / usual["height"]
         width, height = width or round((height or 0) * shape), height or round((width or 0) / shape)
         notices.append(f"Only one side was given: {width}x{height} keeps the usual shape.")
-    even = (width + width % 2, height + height % 2)
-    if even != (width, height):
-        notices.append(f"H.264 needs even sizes: {width}x{height} became {even[0]}x{even[1]}.")
-    return {"width": even[0], "height": even[1], "fps": float(request.fps or usual["fps"])}, notices
+    made = engine.size_rule(width, height, options)
+    if made != (width, height):
+        why = "H.264 needs even sizes" if made == even_size(width, height) else "The engine cannot make every size"
+        notices.append(f"{why}: {width}x{height} became {made[0]}x{made[1]}.")
+    return {"width": made[0], "height": made[1], "fps": float(request.fps or usual["fps"])}, notices
 
 
-def _length(request: VideoRequest) -> dict[str, Any]:
-    """The one length that was asked for, or none."""
+def _length(request: VideoRequest, usual: dict[str, Any]) -> dict[str, Any]:
+    """The one length that was asked for, the engine's own, or none."""
     for name in ("seconds", "frames", "scene_frames"):
         if getattr(request, name) is not None:
             return {name: getattr(request, name)}
-    return {"scene_frames": COURSE_SCENE_FRAMES} if request.course_mode else {}
+    if request.course_mode:
+        return {"scene_frames": COURSE_SCENE_FRAMES}
+    return {"scene_frames": usual["scene_frames"]} if "scene_frames" in usual else {}
 
 
 def _with_seconds(plan: ScenePlan, frames: tuple[int, ...], fps: float) -> ScenePlan:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from t2v_studio.engines.base import Availability, Canvas, Frames, Provenance, StepReport
+from t2v_studio.engines.base import Availability, Canvas, Frames, Provenance, StepReport, even_size
 from t2v_studio.library.passages import Evidence, Passage, Quote
 from t2v_studio.planning.plan import Retrieval, Scene, ScenePlan, Source, Step
 from t2v_studio.planning.planner import Planned
@@ -23,14 +23,17 @@ class RectangleEngine:
         self.fail_at: tuple[int, int] | None = None
         self.canvases: list[Canvas] = []
 
-    def availability(self) -> Availability:
+    def availability(self, options: Any = None) -> Availability:
         return self.ok
 
-    def default_canvas(self) -> dict[str, Any]:
+    def default_canvas(self, options: Any = None) -> dict[str, Any]:
         return {"width": 256, "height": 144, "fps": 10.0}
 
-    def frame_rule(self, frames: int) -> int:
+    def frame_rule(self, frames: int, options: Any = None) -> int:
         return self.rule(frames)
+
+    def size_rule(self, width: int, height: int, options: Any = None) -> tuple[int, int]:
+        return even_size(width, height)
 
     def render_scene(self, plan: ScenePlan, index: int, canvas: Canvas, report: StepReport) -> Frames:
         self.canvases.append(canvas)

@@ -124,7 +124,7 @@ def test_a_failing_topic_is_a_row_and_the_pack_goes_on(home: Path) -> None:
 
 def test_strict_forbids_the_local_engine_in_place_of_another(home: Path) -> None:
     class Absent(RectangleEngine):
-        def availability(self) -> Availability:
+        def availability(self, options: Any = None) -> Availability:
             return Availability(False, "There is no card.", "Buy one.")
 
     engines = {"diffusion": Absent("diffusion"), "local": RectangleEngine()}

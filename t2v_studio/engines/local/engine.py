@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from t2v_studio.engines.base import Availability, Canvas, Frames, Provenance, StepReport
+from t2v_studio.engines.base import Availability, Canvas, Frames, Provenance, StepReport, even_size
 from t2v_studio.engines.local.timeline import moments
 from t2v_studio.planning.plan import ScenePlan
 
@@ -20,7 +20,7 @@ class LocalEngine:
 
     name = "local"
 
-    def availability(self) -> Availability:
+    def availability(self, options: Any = None) -> Availability:
         try:
             import skia  # noqa: F401
             import ziamath  # noqa: F401
@@ -36,11 +36,14 @@ class LocalEngine:
             )
         return Availability(True)
 
-    def default_canvas(self) -> dict[str, Any]:
+    def default_canvas(self, options: Any = None) -> dict[str, Any]:
         return {"width": 1280, "height": 720, "fps": 30.0}
 
-    def frame_rule(self, frames: int) -> int:
+    def frame_rule(self, frames: int, options: Any = None) -> int:
         return max(1, frames)
+
+    def size_rule(self, width: int, height: int, options: Any = None) -> tuple[int, int]:
+        return even_size(width, height)
 
     def render_scene(self, plan: ScenePlan, index: int, canvas: Canvas, report: StepReport) -> Frames:
         """RGBA frames of scene `index`. A frame that equals the one before is the same array object;
@@ -61,7 +64,7 @@ class LocalEngine:
     def provenance(self, plan: ScenePlan, index: int, canvas: Canvas) -> Provenance:
         return Provenance(engine=self.name, model="local", revision=VERSION, seed=plan.seed)
 
-    def notices(self, plan: ScenePlan) -> list[str]:
+    def notices(self, plan: ScenePlan, canvas: Canvas | None = None) -> list[str]:
         """What of a plan cannot be drawn as it stands, in words."""
         from t2v_studio.engines.local.fonts import undrawable
         from t2v_studio.engines.local.formula import outline
