@@ -1,0 +1,315 @@
+"""What a family of video models is: its rules as data, and the few functions that differ between families.
+
+torch and diffusers are imported inside functions only, so rules and defaults cost nothing to ask for.
+Latents keep the layout of the family's own diffusers pipeline throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from t2v_studio.engines.diffusion.families import loading
+from t2v_studio.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+    from t2v_studio.engines.diffusion.families.objective import Objective
+
+Quality = Literal["fast", "balanced", "high"]
+Part = Literal["tokenizer", "text_encoder", "transformer", "transformer_2", "vae", "scheduler_config"]
+Parts = dict[str, Any]
+"""Parts of a pipeline by name, as `load_part` returned them; a missing one is None in the pipeline."""
+
+Encoded = dict[str, Any]
+"""One prompt as the transformer takes it: "embeds" (1, tokens, width), and "mask" (1, tokens) where the family has one."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a quality level means for a family. flow_shift: None where the size decides or the family has none."""
+
+    frames: int
+    steps: int
+    guidance: float
+    fps: float
+    width: int
+    height: int
+    flow_shift: float | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the parts of one model lie on this disk.
+
+    shared: parts that another model's folder holds, such as the text encoder of all Wan models.
+    """
+
+    folder: Path
+    name: str = ""
+    repo_id: str = ""
+    revision: str = ""
+    shared: Mapping[str, Path] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, source: Source | Path) -> Source:
+        return source if isinstance(source, Source) else cls(Path(source), name=Path(source).name)
+
+    def part(self, part: str) -> Path:
+        """Folder of a part; "scheduler_config" lies in scheduler/."""
+        sub = "scheduler" if part == "scheduler_config" else part
+        return self.shared.get(sub, self.folder / sub)
+
+
+@dataclass(frozen=True)
+class Family:
+    """One family. Sizes in pixels, `trained_frames` is the range within which the model was trained."""
+
+    name: str
+    label: str
+    pipeline: str
+    transformer: str
+    vae: str
+    text_encoder: str
+    tokenizer: str
+    frame_stride: int
+    size_multiple: int
+    vae_stride: tuple[int, int, int]
+    """Pixels a latent along time, height and width."""
+    text_tokens: int
+    default_dtype: str
+    vae_dtype: str
+    """dtype in which the VAE is loaded; "" follows the transformer."""
+    trained_frames: tuple[int, int]
+    trained_fps: float
+    lora_targets: tuple[str, ...]
+    keep_fp32: tuple[str, ...]
+    defaults: Mapping[str, Profile]
+    takes_flow_shift: bool = True
+    max_frames: int | None = None
+
+    schedulers: ClassVar[tuple[str, ...]] = ()
+    """Scheduler classes that a model folder may name; anything else is refused."""
+    part_names: ClassVar[tuple[str, ...]] = ("tokenizer", "text_encoder", "transformer", "vae", "scheduler_config")
+    cfg_batched: ClassVar[bool] = False
+    """Whether guidance runs both passes as one batch of two (True) or one after the other."""
+
+    # rules
+
+    def frames(self, frames: int) -> int:
+        """The nearest count of the form stride * k + 1, the lower one on a tie, as diffusers rounds."""
+        count = max(1, _nearest(frames - 1, self.frame_stride)) * self.frame_stride + 1
+        return min(count, self.max_frames) if self.max_frames else count
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """The nearest size that the family can make, the smaller one on a tie."""
+        multiple = self.size_multiple
+        return max(1, _nearest(width, multiple)) * multiple, max(1, _nearest(height, multiple)) * multiple
+
+    def notices(self, frames: int, width: int, height: int, fps: float) -> list[str]:
+        """Sentences for the user, before a run: what is rounded, and what lies outside the trained range."""
+        notes = []
+        made, size = self.frames(frames), self.size(width, height)
+        if made != frames:
+            rule = f"{self.frame_stride}k+1"
+            notes.append(
+                f"{frames} frames become {made}: {self.label} makes {rule} frames ({made / fps:.2f} s at {fps:g} fps)."
+            )
+        if size != (width, height):
+            notes.append(
+                f"{width}x{height} becomes {size[0]}x{size[1]}: "
+                f"{self.label} needs sides that are multiples of {self.size_multiple}."
+            )
+        low, high = self.trained_frames
+        if not low <= made <= high:
+            span = f"{low} to {high}" if low != high else f"{low}"
+            notes.append(
+                f"{made} frames a scene lie outside the trained range of {self.label} ({span}): "
+                "the first frames may be blurred or grey. 33, 49 or 81 frames look better and take longer."
+                if made < low
+                else f"{made} frames a scene lie beyond what {self.label} was trained on ({span}): motion may repeat."
+            )
+        return notes
+
+    def profile(self, quality: str) -> Profile:
+        """Defaults of a quality level."""
+        if quality not in self.defaults:
+            raise InputError("unknown_name", f"quality: {quality!r} is not known.", "Use fast, balanced or high.")
+        return self.defaults[quality]
+
+    def latent_shape(self, frames: int, width: int, height: int) -> tuple[int, int, int]:
+        """Latent frames, height and width of a clip."""
+        time, down, across = self.vae_stride
+        return (frames - 1) // time + 1, height // down, width // across
+
+    # loading
+
+    def load_part(self, part: str, source: Source | Path, *, dtype: Any = None, device: str = "cpu") -> Any:
+        """One part from its folder: a module in eval mode, a tokenizer, or the scheduler's config (dict).
+
+        All `from_pretrained` calls of the project go through here. dtype: a torch dtype or its name;
+        None takes the family's. Raises StudioError `model_broken` for files that cannot be read and
+        `text_encoder_broken` for an encoder whose embeddings are missing or zero.
+        """
+        where = Source.of(source)
+        if part not in self.part_names:
+            raise ValueError(f"{self.name} has no part {part!r}")
+        folder = where.part(part)
+        if part == "scheduler_config":
+            return loading.read_scheduler_config(folder, self.schedulers)
+        if part == "tokenizer":
+            return loading.load_tokenizer(folder)
+        chosen = dtype or (self.vae_dtype if part == "vae" else "") or self.default_dtype
+        if part == "text_encoder":
+            return loading.load_text_encoder(self.text_encoder, folder, dtype=chosen, device=device)
+        class_name = self.vae if part == "vae" else self.transformer
+        return loading.load_model(class_name, folder, dtype=chosen, device=device)
+
+    def pipeline_from(self, parts: Parts) -> Any:
+        """The diffusers pipeline over `parts`; absent parts are None. A scheduler is made from the config."""
+        import diffusers
+
+        scheduler = parts.get("scheduler")
+        if scheduler is None and parts.get("scheduler_config") is not None:
+            scheduler = self.scheduler(parts["scheduler_config"])
+        modules = {name: parts.get(name) for name in self.part_names if name != "scheduler_config"}
+        pipe = getattr(diffusers, self.pipeline)(scheduler=scheduler, **modules, **self._pipeline_config(parts))
+        pipe.set_progress_bar_config(disable=True)
+        return pipe
+
+    def _pipeline_config(self, parts: Parts) -> dict[str, Any]:
+        return {}
+
+    def scheduler(
+        self,
+        config: Mapping[str, Any],
+        *,
+        flow_shift: float | None = None,
+        height: int = 480,
+        width: int = 832,
+        distilled: bool = False,
+    ) -> Any:
+        """A fresh scheduler for one clip (schedulers keep state). flow_shift None follows the size."""
+        raise NotImplementedError
+
+    def flow_shift(self, height: int, width: int) -> float | None:
+        """The shift that a size asks for; None where the family has no such knob."""
+        return None
+
+    # text
+
+    def encode_text(self, parts: Any, prompts: Sequence[str], *, max_tokens: int | None = None) -> list[Encoded]:
+        """Each prompt by the family's own `encode_prompt`, one at a time, padded to `max_tokens`.
+
+        parts: a pipeline, or a dict that holds "tokenizer" and "text_encoder". Results lie on the
+        encoder's device in its dtype. Raises StudioError `text_encoder_broken` for embeddings that
+        are zero, not finite, or the same for prompts with different tokens.
+        """
+        import torch
+
+        from t2v_studio.engines.diffusion.families.text_checks import check_encoded
+
+        get = parts.get if isinstance(parts, dict) else lambda name: getattr(parts, name)
+        tokenizer, encoder = get("tokenizer"), get("text_encoder")
+        pipe = self.pipeline_from({"tokenizer": tokenizer, "text_encoder": encoder})
+        tokens = max_tokens or self.text_tokens
+        with torch.no_grad():
+            encoded = [self._encode_one(pipe, prompt, tokens) for prompt in prompts]
+        check_encoded(tokenizer, prompts, [one["embeds"] for one in encoded], tokens)
+        return encoded
+
+    def _encode_one(self, pipe: Any, prompt: str, tokens: int) -> Encoded:
+        embeds, _ = pipe.encode_prompt(prompt, do_classifier_free_guidance=False, max_sequence_length=tokens)
+        return {"embeds": embeds}
+
+    def call_embeds(self, cond: Encoded, uncond: Encoded | None) -> dict[str, Any]:
+        """Keyword arguments of the pipeline call that carry the text; uncond None for guidance 1."""
+        return {"prompt_embeds": cond["embeds"], "negative_prompt_embeds": uncond["embeds"] if uncond else None}
+
+    # one clip
+
+    def call_kwargs(
+        self, *, frames: int, width: int, height: int, steps: int, guidance: float, fps: float
+    ) -> dict[str, Any]:
+        """Keyword arguments of the pipeline call that shape a clip."""
+        return {
+            "num_frames": frames,
+            "width": width,
+            "height": height,
+            "num_inference_steps": steps,
+            "guidance_scale": guidance,
+        }
+
+    def latents_to_pixels(
+        self,
+        vae: Any,
+        latents: torch.Tensor,
+        *,
+        dtype: Any = None,
+        frames: int | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> torch.Tensor:
+        """Pixels (F, 3, H, W) in [0, 1] of one clip's latents, bit for bit the pipeline's own decode.
+
+        dtype: None decodes in the VAE's own; a wider one is used for this decode alone and put back.
+        frames, width, height: needed where the pipeline's latents do not carry their shape (LTX).
+        generator: the clip's generator as denoising left it (LTX mixes noise in before it decodes).
+        """
+        import torch
+        from diffusers.video_processor import VideoProcessor
+
+        with torch.no_grad(), loading.widened(vae, dtype):
+            decoded = self._decode(vae, latents, (frames, width, height), generator)
+            processor = VideoProcessor(vae_scale_factor=self.vae_stride[1])
+            return processor.postprocess_video(decoded, output_type="pt")[0]
+
+    def _decode(self, vae: Any, latents: torch.Tensor, shape: tuple[Any, Any, Any], generator: Any) -> torch.Tensor:
+        raise NotImplementedError
+
+    def decode_generator(self, seed: int, latents: torch.Tensor, device: str = "cpu") -> torch.Generator:
+        """The generator of `seed` as denoising leaves it, so that stored latents decode to the same frames."""
+        import torch
+
+        generator = torch.Generator(device).manual_seed(seed)
+        torch.randn(latents.shape, generator=generator, device=device, dtype=torch.float32)
+        return generator
+
+    def pixels_to_latents(self, vae: Any, video: torch.Tensor, *, sample: bool = False) -> torch.Tensor:
+        """Normalised latents of a batch (B, 3, F, H, W) in [-1, 1], in the layout of the pipeline.
+
+        The posterior's mode; `sample` draws from the posterior and normalises the draw.
+        """
+        raise NotImplementedError
+
+    # training
+
+    def objective(self, scheduler_config: Mapping[str, Any]) -> Objective:
+        """What a trainer needs: noise levels, noising, target and the forward call."""
+        raise NotImplementedError
+
+    # size and cost
+
+    def parameters(self, part: str, config: Mapping[str, Any]) -> int:
+        """Parameters of a part from its config.json, counted on the meta device (no memory)."""
+        class_name = {"vae": self.vae, "text_encoder": self.text_encoder}.get(part, self.transformer)
+        return loading.count_parameters(class_name, config)
+
+    def flops_per_step(
+        self, config: Mapping[str, Any], frames: int, width: int, height: int, *, cfg: bool = True
+    ) -> float:
+        """Floating-point operations of one denoising step (a multiply-add is two), from the transformer's config."""
+        return self._flops(config, self.latent_shape(frames, width, height)) * (2 if cfg else 1)
+
+    def _flops(self, config: Mapping[str, Any], latent: tuple[int, int, int]) -> float:
+        raise NotImplementedError
+
+
+def _nearest(value: int, unit: int) -> int:
+    """How many units lie nearest to `value`; the lower count on a tie."""
+    low, rest = divmod(value, unit)
+    return low if 2 * rest <= unit else low + 1
