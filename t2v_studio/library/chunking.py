@@ -18,7 +18,7 @@ from t2v_studio.library.reading import Reading
 from t2v_studio.library.running import running_lines
 from t2v_studio.library.sections import place
 
-PIPELINE = "passages-2"
+PIPELINE = "passages-3"
 """Changes when the rules of this stage change, so that a re-added book is built again."""
 TARGET_SHARE = 0.65
 """A passage that holds this share of the most words is not extended by another paragraph."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from t2v_studio.library.blocks import BULLET, pitch
 from t2v_studio.library.cleaning import UNREADABLE, Vocabulary, joined
@@ -11,10 +11,16 @@ from t2v_studio.library.sections import Placed
 from t2v_studio.library.sentences import TERMINAL, is_whole, spans
 
 GAP = "[…]"
-"""Stands in a sentence where a displayed formula was taken out of it."""
+"""Stands in a sentence where a displayed formula, or a sign that no reader knows, was taken out of it."""
+MOST_GAPS = 0.25
+"""A sentence may hold this many gaps for unknown signs, as a share of its tokens."""
 
 _INTERRUPTIONS = frozenset({"caption", "table", "footnote", "running_head", "page_number"})
 _WORD = re.compile(r"[^\W\d_]{2,}")
+_LOST_MARK = re.compile(rf"(?<!\S){UNREADABLE}+(?=[“‘\"(]?[A-Z][a-z])")
+"""The lost number of a note or an exercise, glued to the first word."""
+_LOST_SIGN = re.compile(rf"(?<![^\W_{UNREADABLE}]){UNREADABLE}(?:[{UNREADABLE}.–-]*{UNREADABLE})?(?![^\W_])")
+"""Unknown signs with no letter beside them: a lost year or operator, never the rest of a broken word."""
 FEWEST_WORDS = 4
 
 
@@ -143,8 +149,21 @@ def _sentences(open_: _Open, section: str, paragraph: int) -> list[Atom]:
         breaks = [offset - start for offset, _ in open_.pages[1:] if start < offset < end]
         sentence = Atom(text[start:end], page, page_last, section, "", paragraph, breaks)
         sentence.reason = verdict(sentence.text)
-        found.append(sentence)
+        found.append(_mended(sentence) if sentence.reason == "unreadable" else sentence)
     return found
+
+
+def _mended(sentence: Atom) -> Atom:
+    """The same sentence with gaps for unknown signs, where that leaves it readable; else as it was."""
+    text = _without_signs(sentence.text)
+    if verdict(text) or text.count(GAP) > MOST_GAPS * len(text.split()):
+        return sentence
+    breaks = [len(_without_signs(sentence.text[:offset])) for offset in sentence.breaks]
+    return replace(sentence, text=text, reason="", breaks=breaks)
+
+
+def _without_signs(text: str) -> str:
+    return _LOST_SIGN.sub(GAP, _LOST_MARK.sub("", text))
 
 
 def _page_at(pages: list[tuple[int, int]], offset: int) -> int:
