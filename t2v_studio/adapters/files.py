@@ -78,7 +78,9 @@ def _named(folder: Path, weight_name: str) -> Path:
     """`weight_name` is a name and no path: nothing outside the folder can be meant."""
     if weight_name in ("", ".", "..") or Path(weight_name).name != weight_name or "\\" in weight_name:
         raise InputError(
-            "bad_weight_name", f"lora_weight_name: {weight_name!r} is not a file name.", "Give the name without folders."
+            "bad_weight_name",
+            f"lora_weight_name: {weight_name!r} is not a file name.",
+            "Give the name without folders.",
         )
     found = _of_known_kind(folder / weight_name)
     if not found.is_file():

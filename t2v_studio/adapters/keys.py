@@ -68,9 +68,6 @@ _LTX = {
 NAMES: Mapping[str, Mapping[str, str]] = {"wan": _WAN, "cogvideox": _COGVIDEOX, "ltx": _LTX}
 """Per family: diffusers' name of a layer -> the original code's name, with # for a block's number."""
 
-IMAGE_ONLY = ("add_k_proj", "add_v_proj", "image_embedder")
-"""Layers that only a model with image input has: an adapter for such a model may still serve without them."""
-
 _PREFIXES: tuple[tuple[str, Layout, int], ...] = (
     ("model.diffusion_model.", "comfyui", 1),
     ("diffusion_model.", "comfyui", 1),
@@ -157,7 +154,7 @@ def read_names(names: Iterable[str]) -> Reading:
 def original_name(module: str, family: str) -> str:
     """The name that the family's original code gives to diffusers' layer `module`."""
     number = _number(module)
-    pattern = NAMES[family].get(_numberless(module), module)
+    pattern = NAMES[family].get(numberless(module), module)
     return pattern.replace("#", number)
 
 
@@ -212,7 +209,7 @@ def _module(name: str, *, kohya: bool) -> str | None:
         return None
     if not re.fullmatch(r"[A-Za-z_][\w]*(?:\.\w+)*", name):
         return None
-    return _theirs().get(_numberless(name), _numberless(name)).replace("#", _number(name))
+    return _theirs().get(numberless(name), numberless(name)).replace("#", _number(name))
 
 
 @cache
@@ -233,7 +230,7 @@ def _kohya_patterns() -> list[tuple[re.Pattern[str], str]]:
 
 
 def _families(modules: set[str]) -> tuple[str, ...]:
-    shapeless = {_numberless(module) for module in modules}
+    shapeless = {numberless(module) for module in modules}
     whole = tuple(family for family, names in NAMES.items() if shapeless <= set(names))
     if whole or not shapeless:
         return whole
@@ -243,7 +240,8 @@ def _families(modules: set[str]) -> tuple[str, ...]:
     return tuple(family for family, value in share.items() if value == best and best >= 0.5)
 
 
-def _numberless(module: str) -> str:
+def numberless(module: str) -> str:
+    """The name with # for a block's number, as in `NAMES`."""
     return re.sub(r"^((?:transformer_)?blocks)\.\d+\.", r"\1.#.", module)
 
 

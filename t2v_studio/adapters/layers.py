@@ -88,7 +88,9 @@ class FilePlan:
     @property
     def width(self) -> int:
         """Size of the hidden states that the attention layers take in; 0 where none is touched."""
-        sizes = Counter(plan.inputs for name, plan in self.every.items() if name.endswith((".attn1.to_q", ".attn2.to_q")))
+        sizes = Counter(
+            plan.inputs for name, plan in self.every.items() if name.endswith((".attn1.to_q", ".attn2.to_q"))
+        )
         sizes += Counter(plan.outputs for name, plan in self.every.items() if name.endswith(".attn1.to_out.0"))
         return sizes.most_common(1)[0][0] if sizes else 0
 

@@ -88,7 +88,9 @@ def _from_peft(config: Mapping[str, Any], source: str) -> AlphaRule:
     alpha = config.get("lora_alpha")
     patterns = config.get("alpha_pattern") or {}
     if not isinstance(patterns, Mapping):
-        raise InputError("bad_alpha", f"adapter: alpha_pattern in {source} is not a table.", "Export the adapter again.")
+        raise InputError(
+            "bad_alpha", f"adapter: alpha_pattern in {source} is not a table.", "Export the adapter again."
+        )
     expression = next((key for key in patterns if re.search(r"[*+?|(){}\[\]]", str(key))), None)
     if expression is not None:
         raise InputError(

@@ -1,13 +1,13 @@
 """A training run's folder: what was asked, how far it is, what came of it. The trainer writes it, the page reads it.
 
-    outputs/training/<run>/
-        run.json, recipe.yaml          what was asked
-        progress.jsonl                 stages, one line a report
-        save_now, sample_now, stop     signals: the trainer takes the file away when it obeys
-        unified/, <scenario>/          a part each: one adapter
-            train.jsonl                a line an optimiser step
-            validation_metrics.jsonl   a line a check
-            checkpoints/, adapters/, pruned/, samples/, result.json
+outputs/training/<run>/
+    run.json, recipe.yaml          what was asked
+    progress.jsonl                 stages, one line a report
+    save_now, sample_now, stop     signals: the trainer takes the file away when it obeys
+    unified/, <scenario>/          a part each: one adapter
+        train.jsonl                a line an optimiser step
+        validation_metrics.jsonl   a line a check
+        checkpoints/, adapters/, pruned/, samples/, result.json
 """
 
 from __future__ import annotations

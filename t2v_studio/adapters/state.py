@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from t2v_studio.adapters.files import sha256_of
-from t2v_studio.adapters.layers import FilePlan, LayerPlan, read_plan
+from t2v_studio.adapters.layers import LayerPlan, read_plan
 from t2v_studio.errors import InputError
 
 
 @dataclass(frozen=True)
 class LoraLayer:
-    """W becomes W + scale * factor * up @ down; a bias becomes b + scale * bias.
+    """W becomes W + scale * factor * up @ down; a bias becomes b + scale * bias (alpha is in it already).
 
     down: (rank, inputs), up: (outputs, rank), bias: (outputs,) or None; on the CPU, in the file's dtype.
     """
@@ -58,6 +58,7 @@ class AdapterState:
     alpha: float
     alpha_source: str
     sha256: str
+    second_sha256: str = ""
     experts: str = "both"
     ignored: Mapping[str, str] = field(default_factory=dict)
     id: str = ""
@@ -83,7 +84,8 @@ def read_state(
     plan = read_plan(path, alpha=alpha)
     layers = {expert: _loaded(path, group) for expert, group in plan.layers.items()}
     if second is not None:
-        layers[2] = next(iter(_read_second(second, alpha).values()))
+        plans = read_plan(second, alpha=alpha).layers
+        layers[2] = _loaded(second, plans[min(plans)])
     if 1 not in layers:
         # transformer_2 alone: a file for the low-noise expert.
         layers[1], experts = layers.pop(2), "low"
@@ -96,15 +98,11 @@ def read_state(
         alpha=plan.alpha,
         alpha_source=plan.alpha_source,
         sha256=sha256_of(path),
+        second_sha256=sha256_of(second) if second is not None else "",
         experts="pair" if 2 in layers else experts,
         ignored=plan.ignored,
         **known,
     )
-
-
-def _read_second(path: Path, alpha: float | None) -> dict[int, dict[str, LoraLayer]]:
-    plan: FilePlan = read_plan(path, alpha=alpha)
-    return {expert: _loaded(path, group) for expert, group in plan.layers.items()}
 
 
 def _loaded(path: Path, plans: Mapping[str, LayerPlan]) -> dict[str, LoraLayer]:
@@ -114,11 +112,10 @@ def _loaded(path: Path, plans: Mapping[str, LayerPlan]) -> dict[str, LoraLayer]:
     with safe_open(str(path), framework="pt") as file:
         for module, plan in plans.items():
             down = _finite(file.get_tensor(plan.down), plan.down)
+            # A whole difference is its own `down`, with nothing to multiply it by.
             up = _finite(file.get_tensor(plan.up), plan.up) if plan.up else torch.eye(plan.outputs)
-            if not plan.up:
-                layers[module] = LoraLayer(down, up, float(down.shape[0]), _bias(file, plan))
-                continue
-            layers[module] = LoraLayer(down, up, plan.alpha, _bias(file, plan))
+            alpha = plan.alpha if plan.up else float(plan.outputs)
+            layers[module] = LoraLayer(down, up, alpha, _bias(file, plan))
     return layers
 
 
