@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from t2v_studio.errors import InputError, LimitError, NotFoundError, UnavailableError
 from t2v_studio.jobs.executors import Executor, InlineExecutor
 from t2v_studio.jobs.handlers import HANDLERS, LOADERS
+from t2v_studio.jobs.manifest_desk import ManifestDesk
 from t2v_studio.jobs.model import Job, Lane
 from t2v_studio.jobs.pack_shelf import PackShelf
 from t2v_studio.jobs.queue import Queue
@@ -49,6 +50,7 @@ class Studio:
         self._executor: Executor | None = None
         self.studies = StudyDesk(self.settings, self.workspace)
         self.packs = PackShelf(self.settings, self.workspace, self._submit, lambda: self.jobs(active=True))
+        self.manifests = ManifestDesk(self.settings, self.workspace)
 
     # --- library -----------------------------------------------------------------------------
     def submit_book(

@@ -1,0 +1,192 @@
+"""Training sets as the interfaces see them: from scored clips to files. `Studio.manifests` is one of these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from t2v_studio.errors import InputError
+from t2v_studio.settings import Settings
+from t2v_studio.workspace import Workspace, new_id
+
+if TYPE_CHECKING:
+    from t2v_studio.datasets.manifest import Built, ManifestSpec
+
+
+class ManifestDesk:
+    """Manifests of one workspace. Rows are plain dicts, ready for JSON."""
+
+    def __init__(self, settings: Settings, workspace: Workspace) -> None:
+        self.settings = settings
+        self.workspace = workspace
+        self._hashes: Callable[[Path], str] | None = None
+
+    def preview(self, **spec: Any) -> dict[str, Any]:
+        """What `build` would make from the workspace's videos: summary, rows[] and exclusions[]; nothing is written.
+
+        spec: fields of ManifestSpec. Row keys are those of ManifestRow, and poster, record_id and video (paths).
+        """
+        built = self._built(self._spec(spec), self.workspace.manifests / "preview")
+        return self._shown(built)
+
+    def build(
+        self,
+        *,
+        input_root: Path | None = None,
+        globs: Sequence[str] = (),
+        output_jsonl: Path | None = None,
+        **spec: Any,
+    ) -> dict[str, Any]:
+        """Build a manifest and save it under outputs/manifests; returns `manifest`, with `output` where one was asked for.
+
+        input_root: where videos are looked for, the workspace's own by default. output_jsonl: the rows there as well,
+        with a CSV twin, their paths relative to it. Raises StudioError empty_manifest where no clip is left.
+        """
+        from t2v_studio.datasets import saved
+        from t2v_studio.datasets.files import write_manifest
+        from t2v_studio.datasets.manifest import require_rows
+
+        parsed = self._spec(spec)
+        output = Path(output_jsonl).expanduser().absolute() if output_jsonl is not None else None
+        if output is not None and output.suffix.lower() != ".jsonl":
+            raise InputError("bad_output", f"output_jsonl: {output.name} does not end in .jsonl.", "Name it so.")
+        manifest_id = new_id("set")
+        root = Path(input_root).expanduser() if input_root is not None else None
+        built = self._built(parsed, self.workspace.manifest(manifest_id), root, globs)
+        require_rows(built)
+        origin = {"input_root": self.workspace.relative(root or self.workspace.videos), "globs": list(globs)}
+        result = saved.save(self.workspace, manifest_id, built, origin)
+        if output is not None:
+            from t2v_studio.datasets.manifest import moved
+
+            result["output"] = [
+                str(path) for path in write_manifest(output, moved(built.rows, built.folder, output.parent))
+            ]
+        return result
+
+    def manifests(self) -> list[dict[str, Any]]:
+        """Saved ones, newest first: see `datasets.saved.manifest_rows`."""
+        from t2v_studio.datasets.saved import manifest_rows
+
+        return manifest_rows(self.workspace)
+
+    def manifest(self, manifest_id: str) -> dict[str, Any]:
+        """One saved manifest without its rows: see `datasets.saved.load`. Raises NotFoundError."""
+        from t2v_studio.datasets.saved import load
+
+        return load(self.workspace, manifest_id)
+
+    def rows(self, manifest_id: str) -> list[dict[str, Any]]:
+        """Its rows, with poster and video (paths, "" where there is none)."""
+        from t2v_studio.datasets.rows import clip_file, read_manifest
+
+        folder = self.workspace.manifest(self.manifest(manifest_id)["id"])
+        return [self._row(row, clip_file(folder, row)) for row in read_manifest(folder)]
+
+    def path(self, name: str) -> Path:
+        """The JSONL file of a saved manifest's id, or of a path. Raises NotFoundError."""
+        from t2v_studio.datasets.rows import JSONL, manifest_file
+
+        if Path(name).name == name and (self.workspace.manifests / name / JSONL).is_file():
+            return self.workspace.manifest(name) / JSONL
+        return manifest_file(Path(name).expanduser().absolute())
+
+    def edit_caption(self, manifest_id: str, row_id: str, text: str) -> dict[str, Any]:
+        """A caption by hand, in this manifest and in every later one; returns the row."""
+        from t2v_studio.datasets.saved import edit_caption
+
+        return edit_caption(self.workspace, manifest_id, row_id, text).model_dump(mode="json")
+
+    def set_caption(self, record_id: str, scene: str, text: str, *, trigger_token: str = "") -> str:
+        """A caption by hand for manifests from now on, before one is saved; "" goes back to the plan's. Returns it."""
+        from t2v_studio.datasets import captions
+
+        if not text.strip():
+            captions.forget_override(self.workspace, record_id, scene)
+            return ""
+        bare = captions.checked_caption(captions.without_trigger(trigger_token, text))
+        captions.store_override(self.workspace, record_id, scene, bare)
+        return bare
+
+    def delete(self, manifest_id: str) -> None:
+        """Remove a saved manifest; the clips and the captions stay."""
+        import shutil
+
+        shutil.rmtree(self.workspace.manifest(self.manifest(manifest_id)["id"]))
+
+    def export(
+        self, name: str, layout: str, folder: Path, report: Callable[[int, int], None] = lambda done, of: None
+    ) -> dict[str, Any]:
+        """Copies of a manifest's clips in a layout (jsonl, videofolder, text). name: an id or a path. See `files.export`."""
+        from t2v_studio.datasets.files import export
+        from t2v_studio.datasets.rows import read_manifest
+
+        path = self.path(name)
+        return export(path, read_manifest(path), layout, Path(folder), report=report)
+
+    def check(self, name: str) -> dict[str, Any]:
+        """Hashes and splits of a manifest (id or path): ok, clips, changed[], leaks, splits, data_hash."""
+        from t2v_studio.datasets.rows import check_files, data_hash, read_manifest
+        from t2v_studio.datasets.splits import check_leaks, split_table
+
+        path = self.path(name)
+        rows = read_manifest(path)
+        changed, leaks = check_files(path, rows), check_leaks(rows)
+        return {
+            "ok": not changed and leaks["ok"],
+            "manifest": str(path),
+            "clips": len(rows),
+            "changed": changed,
+            "leaks": leaks,
+            "splits": split_table(rows),
+            "data_hash": data_hash(rows),
+        }
+
+    def choices(self) -> dict[str, Any]:
+        """What the filters offer: criteria (key, label), includes, layouts (key, what for), defaults of the spec."""
+        from t2v_studio.datasets.files import LAYOUTS
+        from t2v_studio.datasets.manifest import ManifestSpec
+        from t2v_studio.studies.rubric import labels
+
+        return {"criteria": labels(), "layouts": dict(LAYOUTS), "defaults": ManifestSpec().model_dump(mode="json")}
+
+    # --- inside ------------------------------------------------------------------------------
+    def _spec(self, fields: dict[str, Any]) -> ManifestSpec:
+        from t2v_studio.datasets.manifest import parse_spec
+
+        return parse_spec(fields)
+
+    def _built(self, spec: ManifestSpec, folder: Path, root: Path | None = None, globs: Sequence[str] = ()) -> Built:
+        from t2v_studio.datasets.captions import overrides
+        from t2v_studio.datasets.clips import GLOBS, find_clips
+        from t2v_studio.datasets.manifest import build
+        from t2v_studio.datasets.ratings import clip_scores, held_families
+        from t2v_studio.datasets.rows import Hashes
+
+        self._hashes = self._hashes or Hashes()
+        self.workspace.videos.mkdir(parents=True, exist_ok=True)
+        return build(
+            spec,
+            find_clips(root or self.workspace.videos, list(globs) or GLOBS),
+            folder,
+            scores=clip_scores(self.workspace),
+            held=held_families(self.workspace, spec.test_study),
+            overrides=overrides(self.workspace),
+            sha256=self._hashes,
+        )
+
+    def _shown(self, built: Built) -> dict[str, Any]:
+        rows = [self._row(row, (built.folder / row.video_path).resolve()) for row in built.rows]
+        exclusions = [
+            one.model_dump(mode="json") | self._pictures((built.folder / one.video).resolve())
+            for one in built.exclusions
+        ]
+        return {"summary": built.summary(), "rows": rows, "exclusions": exclusions}
+
+    def _row(self, row: Any, video: Path) -> dict[str, Any]:
+        return row.model_dump(mode="json") | {"duration_s": row.duration_s} | self._pictures(video)
+
+    def _pictures(self, video: Path) -> dict[str, str]:
+        poster = video.with_name("poster.png")
+        return {"poster": str(poster) if poster.is_file() else "", "video": str(video) if video.is_file() else ""}
