@@ -13,12 +13,14 @@ outputs/training/<run>/
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from t2v_studio.adapters.card import AdapterCard
 from t2v_studio.adapters.recipe import Recipe, read_recipe, write_recipe
 from t2v_studio.errors import ConflictError, NotFoundError
 from t2v_studio.workspace import Workspace, new_id
@@ -26,6 +28,9 @@ from t2v_studio.workspace import Workspace, new_id
 Signal = Literal["save_now", "sample_now", "stop"]
 SIGNALS: tuple[Signal, ...] = ("save_now", "sample_now", "stop")
 UNIFIED = "unified"
+COMFYUI = "comfyui_lora.safetensors"
+CARD_FIELDS = "card_fields.json"
+"""In a part: what the card of each of its adapters says, whatever the step."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +152,40 @@ def find_run(workspace: Workspace, run_id: str) -> TrainingRun:
 def all_runs(workspace: Workspace) -> list[TrainingRun]:
     """Newest first."""
     return [TrainingRun(path.parent) for path in sorted(workspace.training.glob("run_*/run.json"), reverse=True)]
+
+
+def step_name(step: int) -> str:
+    return f"step_{step:08d}"
+
+
+def publish(workspace: Workspace, part: Part, step: int, *, metrics: dict[str, Any], notes: str = "") -> AdapterCard:
+    """Put the adapter of a step into the catalogue; the same one again gives the card that it has.
+
+    metrics: figures for the card. Raises NotFoundError where the step has no adapter.
+    """
+    from t2v_studio.adapters.catalogue import adopt
+    from t2v_studio.adapters.files import WEIGHTS
+
+    folder = next(
+        (root / step_name(step) for root in (part.adapters, part.pruned) if (root / step_name(step)).is_dir()), None
+    )
+    if folder is None:
+        raise NotFoundError(
+            "no_such_step", f"{part.name}: there is no adapter of step {step}.", "Each check writes one: see the table."
+        )
+    kept = {name: value for name, value in metrics.items() if isinstance(value, int | float | str)}
+    card = adopt(
+        workspace,
+        folder,
+        weight_name=WEIGHTS,
+        metrics=kept | {"step": step},
+        notes=notes,
+        **read_json(part.folder / CARD_FIELDS),
+    )
+    beside = workspace.adapter(card.id) / COMFYUI
+    if (folder / COMFYUI).is_file() and not beside.is_file():
+        shutil.copyfile(folder / COMFYUI, beside)
+    return card
 
 
 def now_text() -> str:

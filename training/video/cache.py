@@ -113,7 +113,9 @@ def write(path: Path, tensors: Mapping[str, torch.Tensor], header: Mapping[str, 
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.part")
     try:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, dict(header))
+        save_file(
+            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, dict(header)
+        )
         sync(temporary)
         temporary.replace(path)
     finally:

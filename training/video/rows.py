@@ -80,7 +80,9 @@ def _row(folder: Path, name: str, caption: str, split: Any, more: dict[str, Any]
     """A row for a clip that no manifest describes."""
     file = folder / name
     probe = decode.probe(file)
-    group = str(more.get("scenario") or more.get("topic_tag") or (file.parent.name if file.parent != folder else "clips"))
+    group = str(
+        more.get("scenario") or more.get("topic_tag") or (file.parent.name if file.parent != folder else "clips")
+    )
     return ManifestRow(
         id=name,
         video_path=name,

@@ -1,0 +1,180 @@
+"""What the stages of one run share: recipe, base model, devices, caches, and the way to report."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from t2v_studio.adapters.recipe import Recipe
+from t2v_studio.adapters.runs import TrainingRun, now_text
+from t2v_studio.engines.diffusion.families.base import Family, Source
+from t2v_studio.errors import BusyError, CancelledError
+from t2v_studio.settings import Settings
+from t2v_studio.workspace import Workspace
+from training.video.cache import Cache
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+log = logging.getLogger(__name__)
+REPORTS_PER_SECOND = 4
+
+
+@dataclass(frozen=True)
+class Base:
+    """The model that is trained on: its name and commit, its family, and where its parts lie."""
+
+    name: str
+    repo_id: str
+    revision: str
+    family: Family
+    source: Source
+    license: str = ""
+
+
+def base_of(name: str, settings: Settings, workspace: Workspace) -> Base:
+    """The base of a registry name. Raises UnavailableError where it is not on this disk."""
+    from t2v_studio.engines.diffusion.models import model, source
+
+    from t2v_studio.engines.diffusion.families.registry import family
+
+    entry = model(name, settings, workspace)
+    found = Source.of(source(entry, settings, workspace))
+    return Base(
+        entry.name,
+        getattr(entry, "repo_id", "") or entry.name,
+        found.revision or getattr(entry, "revision", "") or "",
+        family(entry.family),
+        found,
+        getattr(entry, "license", "") or getattr(entry, "licence", "") or "",
+    )
+
+
+class Stop:
+    """Whether the trainer was asked to leave: SIGTERM, SIGINT, or the death of the process that started it."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._parent = int(os.environ.get("T2V_TRAIN_PARENT", "0"))
+        self._looked_at = 0.0
+
+    def listen(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
+
+    def _ask(self, number: int, frame: Any) -> None:
+        self.asked = True
+
+    def __bool__(self) -> bool:
+        if self._parent and not self.asked and time.monotonic() - self._looked_at > 2.0:
+            self._looked_at = time.monotonic()
+            self.asked = not Path(f"/proc/{self._parent}").exists() and Path("/proc/self").exists()
+        return self.asked
+
+
+@dataclass
+class Session:
+    """One process of a run. Only the main process writes what all share."""
+
+    settings: Settings
+    workspace: Workspace
+    run: TrainingRun
+    recipe: Recipe
+    base: Base
+    accelerator: Accelerator
+    stop: Stop = field(default_factory=Stop)
+    _reported_at: float = 0.0
+    _stage: str = ""
+
+    @property
+    def family(self) -> Family:
+        return self.base.family
+
+    @property
+    def device(self) -> Any:
+        return self.accelerator.device
+
+    @property
+    def main(self) -> bool:
+        return bool(self.accelerator.is_main_process)
+
+    @property
+    def dtype(self) -> Any:
+        """torch dtype of the frozen base."""
+        import torch
+
+        return torch.bfloat16 if self.recipe.dtype == "bf16" else torch.float32
+
+    @property
+    def cache(self) -> Cache:
+        return cache_of(self.workspace, self.base, self.recipe)
+
+    def report(self, stage: str, step: int = 0, total: int = 0, message: str = "", **more: Any) -> None:
+        """A line of progress: a new stage and the last step at once, the rest four times a second."""
+        if not self.main:
+            return
+        now = time.monotonic()
+        last = total and step >= total
+        if stage == self._stage and not last and not more and now - self._reported_at < 1 / REPORTS_PER_SECOND:
+            return
+        if stage != self._stage:
+            log.info("%s %s", stage, message)
+        self._stage, self._reported_at = stage, now
+        line = {"time": now_text(), "stage": stage, "step": step, "total": total, "message": message, **more}
+        append_line(self.run.progress, line)
+
+    def check_stopped(self) -> None:
+        """Raise CancelledError where the trainer was asked to leave."""
+        if self.stop:
+            raise CancelledError("The training was asked to leave.")
+
+
+def cache_of(workspace: Workspace, base: Base, recipe: Recipe) -> Cache:
+    return Cache.of(workspace.cache / "training", base.name, base.revision, recipe)
+
+
+def open_session(run: TrainingRun, settings: Settings, workspace: Workspace) -> Session:
+    """The session of this process, over accelerate. Raises what `base_of` raises."""
+    from accelerate import Accelerator
+
+    recipe = run.recipe
+    base = base_of(recipe.model, settings, workspace)
+    import torch
+
+    mixed = "bf16" if recipe.dtype == "bf16" else "no"
+    on_cpu = not torch.cuda.is_available()
+    accelerator = Accelerator(mixed_precision=mixed, cpu=on_cpu)
+    return Session(settings, workspace, run, recipe, base, accelerator)
+
+
+@contextmanager
+def locked(run: TrainingRun) -> Iterator[None]:
+    """Hold the run's lock. Raises BusyError where another trainer works in this folder."""
+    import fcntl
+
+    with run.lock.open("a+", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise BusyError(
+                "run_busy", f"{run.id} is being trained by another process.", "Stop it, or wait for its end."
+            ) from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def append_line(path: Path, row: dict[str, Any]) -> None:
+    """One JSON line in one write, so that a reader never sees half of one that was not killed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab", buffering=0) as file:
+        file.write((json.dumps(row, ensure_ascii=False, default=str) + "\n").encode())
