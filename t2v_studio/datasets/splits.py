@@ -95,7 +95,7 @@ def _warnings(families: Mapping[str, int], clips: Mapping[str, int], shares: Seq
         many = sum(families.values())
         found.append(
             f"{' and '.join(empty)} {'is' if len(empty) == 1 else 'are'} empty: there {'is' if many == 1 else 'are'} only "
-            f"{many} {'family' if many == 1 else 'families'} of topic and seed. More topics or seed offsets fill it."
+            f"{many} {'family' if many == 1 else 'families'} (clips of one topic and seed, or of one source video)."
         )
     off = [
         f"{name} {clips[name] / total:.0%} instead of {share:.0%}"

@@ -190,3 +190,57 @@ class ManifestDesk:
     def _pictures(self, video: Path) -> dict[str, str]:
         poster = video.with_name("poster.png")
         return {"poster": str(poster) if poster.is_file() else "", "video": str(video) if video.is_file() else ""}
+
+    # --- footage ----------------------------------------------------------------------------
+    def scenarios(self, path: Path | None = None) -> dict[str, dict[str, Any]]:
+        """Name to keywords, prompt_templates and min_examples, of a scenarios file; data/scenarios.yaml by default."""
+        from t2v_studio.datasets.scenarios import read_scenarios
+
+        return {name: one.model_dump() for name, one in read_scenarios(path).items()}
+
+    def build_scenarios(
+        self,
+        sources: Sequence[tuple[str, Path]],
+        output: Path,
+        *,
+        annotations: Path | None = None,
+        videos: Path | None = None,
+        scenarios: Path | None = None,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """Footage of one or several sets as scenario_metadata.json and a manifest. See `footage.build_metadata` for options.
+
+        sources: (msr-vtt, vatex or panda70m; its folder). annotations, videos: see `sources.read_source`; with one
+        source alone.
+        """
+        from t2v_studio.datasets.footage import build_metadata
+        from t2v_studio.datasets.scenarios import read_scenarios
+        from t2v_studio.datasets.sources import read_source
+
+        if not sources:
+            raise InputError("no_source", "source: there is none.", "Give --source and --root, once for each set.")
+        if len(sources) > 1 and (annotations or videos):
+            raise InputError(
+                "one_source",
+                "annotations, videos: they belong to one set.",
+                "Build the sets one by one, or lay them out.",
+            )
+        footage = [
+            one
+            for name, root in sources
+            for one in read_source(name, Path(root), annotations=annotations, videos=videos)
+        ]
+        return build_metadata(footage, read_scenarios(scenarios), Path(output).expanduser().absolute(), **options)
+
+    # --- the whole project ------------------------------------------------------------------
+    def summary(self) -> dict[str, Any]:
+        """What the project holds and what was measured: see `datasets.summary.project_summary`."""
+        from t2v_studio.datasets.summary import project_summary
+
+        return project_summary(self.settings, self.workspace)
+
+    def write_summary(self, found: dict[str, Any], output: Path) -> Path:
+        """A summary as a file. Raises InputError."""
+        from t2v_studio.datasets.summary import write_summary
+
+        return write_summary(found, Path(output))

@@ -13,21 +13,21 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "studies"))
 
-from raters import Scene as Rater  # noqa: E402
+from raters import Scene as Rater
 
-from t2v_studio.engines.base import Availability, Canvas, Provenance, even_size  # noqa: E402
-from t2v_studio.engines.registry import engine as engine_of  # noqa: E402
-from t2v_studio.library.passages import Evidence, Passage, Quote  # noqa: E402
-from t2v_studio.planning.plan import Retrieval, Scene, ScenePlan, Source, Step  # noqa: E402
-from t2v_studio.planning.planner import Planned  # noqa: E402
-from t2v_studio.planning.timing import pair_timing  # noqa: E402
-from t2v_studio.production.pairs import PlannedPair, make_pair  # noqa: E402
-from t2v_studio.production.produce import again, produce  # noqa: E402
-from t2v_studio.production.records import dump, read_record  # noqa: E402
-from t2v_studio.production.request import VideoRequest  # noqa: E402
-from t2v_studio.settings import Settings  # noqa: E402
-from t2v_studio.studies.desk import StudyDesk  # noqa: E402
-from t2v_studio.workspace import Workspace  # noqa: E402
+from t2v_studio.engines.base import Availability, Canvas, Provenance, even_size
+from t2v_studio.engines.registry import engine as engine_of
+from t2v_studio.library.passages import Evidence, Passage, Quote
+from t2v_studio.planning.plan import Retrieval, Scene, ScenePlan, Source, Step
+from t2v_studio.planning.planner import Planned
+from t2v_studio.planning.timing import pair_timing
+from t2v_studio.production.pairs import PlannedPair, make_pair
+from t2v_studio.production.produce import again, produce
+from t2v_studio.production.records import dump, read_record
+from t2v_studio.production.request import VideoRequest
+from t2v_studio.settings import Settings
+from t2v_studio.studies.desk import StudyDesk
+from t2v_studio.workspace import Workspace
 
 QUOTE = "Steepest descent subtracts the scaled derivative at each iteration."
 SCORED = {"gradient descent": (3, 5), "attention": (2, 4), "A* search": (4, 4)}
