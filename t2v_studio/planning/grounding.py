@@ -83,10 +83,9 @@ def structure_differences(treated: ScenePlan, control: ScenePlan) -> list[str]:
 
 
 def _scene_row(scene: Scene, other: Scene | None, hits: list[Evidence], plan: ScenePlan) -> dict[str, Any]:
-    retrieved = {word for hit in hits for word in content_stems(hit.passage.text)}
-    retrieved |= {word for source in plan.cited(scene) for word in content_stems(source.quote)}
-    in_steps = _new_words(_steps_text(scene), _steps_text(other) if other else "", retrieved)
-    in_prompt = _new_words(scene.prompt, other.prompt if other else "", retrieved)
+    retrieved = retrieved_stems(scene, hits, plan)
+    in_steps = new_words(_steps_text(scene), _steps_text(other) if other else "", retrieved)
+    in_prompt = new_words(scene.prompt, other.prompt if other else "", retrieved)
     return {
         "id": scene.id,
         "title": scene.title,
@@ -99,11 +98,17 @@ def _scene_row(scene: Scene, other: Scene | None, hits: list[Evidence], plan: Sc
     }
 
 
+def retrieved_stems(scene: Scene, hits: list[Evidence], plan: ScenePlan) -> set[str]:
+    """Stems of all content words that retrieval brought to a scene: its passages and the quotes that it cites."""
+    retrieved = {word for hit in hits for word in content_stems(hit.passage.text)}
+    return retrieved | {word for source in plan.cited(scene) for word in content_stems(source.quote)}
+
+
 def _steps_text(scene: Scene) -> str:
     return " ".join(f"{step.say} {step.show}" for step in scene.steps)
 
 
-def _new_words(text: str, control: str, retrieved: set[str]) -> list[str]:
+def new_words(text: str, control: str, retrieved: set[str]) -> list[str]:
     """Words of `text` that were retrieved and do not stand in `control`, as written, in order."""
     known = set(content_stems(control))
     found: dict[str, str] = {}

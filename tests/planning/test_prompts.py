@@ -12,7 +12,7 @@ import pytest
 from t2v_studio.library.passages import SearchResult
 from t2v_studio.planning.lesson import LessonRequest
 from t2v_studio.planning.planner import plan_topic
-from t2v_studio.planning.prompts import CUE_WORDS, OWN_WORDS
+from t2v_studio.planning.prompts import evidence_sentences, parts_of
 from t2v_studio.settings import Settings
 
 GOLDEN = Path(__file__).parent / "golden" / "prompts.json"
@@ -53,17 +53,30 @@ def test_retrieved_words_come_first_and_push_nothing_out(
     treated = prompts(f"gradient descent, {mode}", settings, search)
     for without, having in zip(plain[:-1], treated[:-1], strict=True):
         assert having.endswith(without)
-        assert len(having.split()) - len(without.split()) <= CUE_WORDS
-        assert len(without.split()) <= OWN_WORDS
+        first = parts_of(having)[0]
+        assert [part.name for part in parts_of(having)][-6:] == [part.name for part in parts_of(without)]
+        if having != without:
+            assert first.name == "evidence" and all(one in having for one in evidence_sentences(first)[1])
     assert any(having != without for without, having in zip(plain, treated, strict=True))
     assert plain[-1] == treated[-1]
 
 
-def test_a_very_long_objective_is_dropped_whole(settings: Settings) -> None:
-    lesson = LessonRequest(topic="gradient descent", objective="understand " + "one more thing and " * 30)
-    prompt = plan_topic(lesson, settings, None).plan.scenes[0].prompt
-    assert "one more thing" not in prompt
-    assert "Picture: a smooth bowl-shaped curve" in prompt
+def test_parts_come_back_as_they_were_written(settings: Settings) -> None:
+    prompt = plan_topic(LessonRequest(topic="gradient descent"), settings, None).plan.scenes[0].prompt
+    names = [part.name for part in parts_of(prompt)]
+    assert names == ["title", "picture", "style", "camera", "goal", "audience"]
+    assert "\n".join(part.text for part in parts_of(prompt)) == prompt
+    edited = parts_of("A red dot,\n  rolling   downhill\nStyle: chalk.")
+    assert [(part.name, part.text) for part in edited] == [
+        ("own words", "A red dot,"),
+        ("own words", "rolling downhill"),
+        ("style", "Style: chalk."),
+    ]
+
+
+def test_a_quoted_block_gives_its_sentences_without_the_quotes() -> None:
+    part = parts_of('Textbook context: "The slope is 0.5 at x. He said \'stop\'."')[0]
+    assert evidence_sentences(part) == ("Textbook context: ", ["The slope is 0.5 at x.", "He said 'stop'."])
 
 
 def test_few_shot_adds_the_worked_example(settings: Settings) -> None:
