@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from t2v_studio.adapters.state import LoraLayer
-from t2v_studio.engines.diffusion.adapter_merge import _refresh_offloading
+from t2v_studio.engines.diffusion.adapter_merge import PLAIN, _refresh_offloading
 from t2v_studio.engines.diffusion.matching import shapes_of
 
 NAME = "slot"
@@ -46,7 +46,14 @@ class HotSwap:
             self._factors({}), adapter_name=NAME, prefix=None, metadata=self._config(), low_cpu_mem_usage=False
         )
         self._transformer.set_adapters(NAME, 1.0)
+        self._widen()
         _refresh_offloading(self._transformer)
+
+    def _widen(self) -> None:
+        """PEFT gives factors the dtype of the weight beside them; eight bits cannot be computed with."""
+        for name, parameter in self._transformer.named_parameters():
+            if f".{NAME}." in name and parameter.dtype not in PLAIN:
+                parameter.data = parameter.data.to(self._transformer.dtype)
 
     def write(self, layers: Mapping[str, LoraLayer], scale: float) -> None:
         """Exchange the factors and set the scale, which PEFT resets to 1 at every exchange."""
