@@ -59,6 +59,24 @@ class Settings(BaseSettings):
         30.0, gt=0, description="After this a cancelled job gets SIGINT; after twice this, SIGKILL."
     )
 
+    # diffusion: when a scene is bad
+    retry_on_black: bool = Field(True, description="Draw a black, dark or broken scene of diffusion again.")
+    retry_on_blank: bool | None = Field(
+        None,
+        description="The same for white, washed out, noisy and frozen scenes. Empty: as T2V_RETRY_ON_BLACK.",
+    )
+    black_retry_guidance: float = Field(4.8, ge=0, le=30, description="Guidance after a black scene, at most.")
+    black_retry_steps: int = Field(22, ge=1, le=200, description="Steps after a black scene, at least.")
+    white_retry_guidance: float = Field(4.8, ge=0, le=30, description="Guidance after a white scene, at most.")
+    white_retry_steps: int = Field(28, ge=1, le=200, description="Steps after a white scene, at least.")
+    washed_retry_guidance: float = Field(4.5, ge=0, le=30, description="Guidance after a washed out scene, at most.")
+    washed_retry_steps: int = Field(26, ge=1, le=200, description="Steps after a washed out scene, at least.")
+    noise_retry_guidance: float = Field(4.2, ge=0, le=30, description="Guidance after a scene of noise, at most.")
+    noise_retry_steps: int = Field(42, ge=1, le=200, description="Steps after a scene of noise, at least.")
+    gpu_idle_minutes: float = Field(
+        10.0, gt=0, description="A model of diffusion that nobody used for this time leaves the card."
+    )
+
     # outputs
     outputs_quota_gb: float = Field(50.0, gt=0, description="A warning is shown when outputs/ grows beyond this.")
 
