@@ -85,7 +85,7 @@ class TrainingRun:
 
     @property
     def info(self) -> dict[str, Any]:
-        """id, title, dataset, scenarios (bool), created_at."""
+        """id, title, dataset, scenarios (bool), created_at; of a check, adapter and scale, too."""
         return read_json(self.folder / "run.json")
 
     @property
@@ -124,9 +124,15 @@ class TrainingRun:
 
 
 def create_run(
-    workspace: Workspace, recipe: Recipe, dataset: Path, *, title: str = "", scenarios: bool = False
+    workspace: Workspace,
+    recipe: Recipe,
+    dataset: Path | str,
+    *,
+    title: str = "",
+    scenarios: bool = False,
+    **more: Any,
 ) -> TrainingRun:
-    """A new run's folder with what was asked."""
+    """A new run's folder with what was asked. more: further fields of run.json (adapter and scale, for a check)."""
     run = TrainingRun(workspace.training / new_id("run"))
     run.folder.mkdir(parents=True)
     write_recipe(recipe, run.folder / "recipe.yaml")
@@ -136,6 +142,7 @@ def create_run(
         "dataset": str(dataset),
         "scenarios": scenarios,
         "created_at": now_text(),
+        **more,
     }
     write_json(run.folder / "run.json", info)
     return run

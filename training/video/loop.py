@@ -80,7 +80,8 @@ class Trainer:
         if recipe.compile_blocks and self.session.device.type == "cuda":
             self.transformer.compile_repeated_blocks()
         self.model, self.optimiser = accelerator.prepare(self.transformer, optimiser)
-        self.model.config = self.transformer.config
+        if self.model is not self.transformer:
+            self.model.config = self.transformer.config  # families ask for it, and DDP hides it
         self.transformer.train()
 
     @property

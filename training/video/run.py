@@ -1,6 +1,7 @@
 """Train the LoRA of a run: `python -m training.video.run --run FOLDER`, or through `accelerate launch -m`.
 
     --stage latents | text | train     one stage alone; all three by default
+    --stage check                      compare a finished adapter with its base (run.json names it)
     --export-npz                       write the cached latents as .npz, too
 
 Exit codes: 0 done, 3 stopped with a checkpoint to go on from, else failed. All that a reader needs stands in
@@ -27,7 +28,7 @@ from training.video.rows import Source, read_sources
 from training.video.session import Session, locked, open_session
 
 STOPPED = 3
-STAGES = ("all", "latents", "text", "train")
+STAGES = ("all", "latents", "text", "train", "check")
 log = logging.getLogger("training")
 
 
@@ -68,6 +69,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def work(session: Session, stage: str = "all", npz: bool = False) -> list[dict[str, Any]]:
     """The stages of one run; returns the result of each part (none unless it trains)."""
+    if stage == "check":
+        from training.video.check_adapter import check_adapter
+
+        return [check_adapter(session)]
     selection = selected(session)
     if stage in ("all", "latents"):
         cache_clips(session, selection, npz)

@@ -73,7 +73,7 @@ def texts(prompts: list[Prompt], trigger: str) -> list[str]:
 
 
 class Sampler:
-    """Draws clips with the transformer that is in training. The VAE comes to the device for the samples and leaves again."""
+    """Draws clips with the transformer as it stands. The VAE comes to the device for the samples and leaves again."""
 
     def __init__(self, session: Session, transformer: Any, trigger: str) -> None:
         self._session, self._transformer, self._trigger = session, transformer, trigger
@@ -98,7 +98,7 @@ class Sampler:
 
             release()
 
-    def draw(self, prompt: Prompt, *, adapter: bool) -> NDArray[np.uint8]:
+    def draw(self, prompt: Prompt) -> NDArray[np.uint8]:
         """One clip, uint8 (frames, height, width, 3). Raises CancelledError between steps."""
         import torch
 
@@ -121,26 +121,20 @@ class Sampler:
         guided = recipe.sample_guidance > 1
         cond = self._encoded(asked(prompt, self._trigger))
         uncond = self._encoded(prompt.negative or EMPTY) if guided else None
-        if not adapter:
-            self._transformer.disable_adapters()
-        try:
-            latents = pipe(
-                **family.call_embeds(cond, uncond),
-                **family.call_kwargs(
-                    frames=self.frames,
-                    width=width,
-                    height=height,
-                    steps=recipe.sample_steps,
-                    guidance=recipe.sample_guidance,
-                    fps=self.fps,
-                ),
-                generator=torch.Generator().manual_seed(prompt.seed),
-                output_type="latent",
-                callback_on_step_end=look,
-            ).frames
-        finally:
-            if not adapter:
-                self._transformer.enable_adapters()
+        latents = pipe(
+            **family.call_embeds(cond, uncond),
+            **family.call_kwargs(
+                frames=self.frames,
+                width=width,
+                height=height,
+                steps=recipe.sample_steps,
+                guidance=recipe.sample_guidance,
+                fps=self.fps,
+            ),
+            generator=torch.Generator().manual_seed(prompt.seed),
+            output_type="latent",
+            callback_on_step_end=look,
+        ).frames
         pixels = family.latents_to_pixels(
             self._vae,
             latents,

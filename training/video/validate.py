@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from training.video.session import Session, append_line
 if TYPE_CHECKING:
     from training.video.loop import Trainer
 
+MEASURES = ("val_loss", "warp_error", "warp_score", "motion", "clip_text", "frozen", "bad")
 CLIP_DROP = 1.0
 """Points of the CLIP score (100 times the cosine) that an adapter may lose."""
 
@@ -43,80 +45,84 @@ class Checker:
         self.session.accelerator.wait_for_everyone()
 
     def _check(self, transformer: Any, step: int, epoch: float) -> None:
-        base = self._base(transformer)
+        with without_adapter(transformer):
+            base = self.base(transformer)
         if step == 0:
             return
-        trigger = self.session.recipe.trigger
-        loss = held_out_loss(self.session, self.maths, transformer, self.held_out)
-        samples = self._samples(transformer, trigger, step_name(step), adapter=True)
         row = {
             "step": step,
             "epoch": round(epoch, 4),
             "time": now_text(),
-            **loss,
-            **summary([one["measures"] for one in samples]),
-            "samples": samples,
-            "base": {
-                name: base[name] for name in ("val_loss", "warp_error", "warp_score", "motion", "clip_text", "frozen")
-            },
+            **self.measured(transformer, step_name(step)),
+            "base": {name: base[name] for name in MEASURES},
             "config_changes": self.changes,
         }
-        export(transformer, self.session.family, self.part.adapters / step_name(step), self.session.recipe)
+        recipe = self.session.recipe
+        export(transformer, self.session.family, self.part.adapters / step_name(step), recipe)
         append_line(self.part.metrics, row)
         rows, _ = read_lines(self.part.metrics)
-        for moved in prune(self.part, rows, self.session.recipe.keep_top_k):
-            self.session.report(
-                f"checked {self.part.name}", step, 0, f"moved aside: step {moved['step']}", pruned=moved
-            )
-        self.session.report(f"checked {self.part.name}", step, 0, words(row), check=step)
+        for moved in prune(self.part, rows, recipe.keep_top_k):
+            self.session.report(f"checked {self.part.name}", message=f"moved aside: step {moved['step']}", pruned=moved)
+        self.session.report(f"checked {self.part.name}", message=words(row), check=step)
 
-    def _base(self, transformer: Any) -> dict[str, Any]:
-        """The base's own figures and samples, taken once for these settings."""
+    def measured(self, transformer: Any, label: str) -> dict[str, Any]:
+        """Loss and samples of the weights as they are now. label: first part of the samples' file names."""
+        loss = held_out_loss(self.session, self.maths, transformer, self.held_out, weights=label)
+        samples = self._samples(transformer, label)
+        return {**loss, **summary([one["measures"] for one in samples]), "samples": samples}
+
+    def base(self, transformer: Any) -> dict[str, Any]:
+        """`measured` of the base, whose adapter the caller has taken away; taken once for these settings."""
         kept = read_json(self.part.folder / "base.json")
         settings = self._settings()
         if kept.get("settings") == settings and all(
             (self.part.folder / one["video"]).is_file() for one in kept["samples"]
         ):
             return kept
-        transformer.disable_adapters()
-        try:
-            loss = held_out_loss(self.session, self.maths, transformer, self.held_out, weights="base")
-        finally:
-            transformer.enable_adapters()
-        samples = self._samples(transformer, self.session.recipe.trigger, "base", adapter=False)
-        row = {"settings": settings, **loss, **summary([one["measures"] for one in samples]), "samples": samples}
+        row = {"settings": settings, **self.measured(transformer, "base")}
         write_json(self.part.folder / "base.json", row)
         return row
 
     def _settings(self) -> dict[str, Any]:
         """What the base's figures depend on."""
         recipe = self.session.recipe
-        names = ("sample_frames", "sample_size", "sample_steps", "sample_guidance", "trigger", "flow_shift")
+        names = ("sample_frames", "sample_size", "sample_steps", "sample_guidance", "trigger", "flow_shift", "fps")
         kept = {name: getattr(recipe, name) for name in (*names, "sigma_quantiles", "sigma_spread", "clip_weights")}
         prompts = [[one.name, one.text, one.seed, one.negative] for one in self.prompts]
         return kept | {"prompts": prompts, "held_out": [clip.key for clip in self.held_out]}
 
-    def _samples(self, transformer: Any, trigger: str, label: str, *, adapter: bool) -> list[dict[str, Any]]:
+    def _samples(self, transformer: Any, label: str) -> list[dict[str, Any]]:
         """Draw, write and measure every prompt: name, seed, video (relative to the part), measures."""
         if not self.prompts:
             return []
-        weights = Path(self.session.recipe.clip_weights).expanduser() if self.session.recipe.clip_weights else None
-        sampler, found = Sampler(self.session, transformer, trigger), []
+        recipe = self.session.recipe
+        weights = Path(recipe.clip_weights).expanduser() if recipe.clip_weights else None
+        sampler, found = Sampler(self.session, transformer, recipe.trigger), []
         with sampler.open():
             for number, prompt in enumerate(self.prompts):
                 self.session.report("sampling", number, len(self.prompts), f"{label}: {prompt.name}")
-                frames = sampler.draw(prompt, adapter=adapter)
+                frames = sampler.draw(prompt)
                 path = write_clip(self.part.samples / f"{label}-{prompt.name}.mp4", frames, sampler.fps)
                 found.append(
                     {
                         "name": prompt.name,
                         "seed": prompt.seed,
-                        "prompt": asked(prompt, trigger),
+                        "prompt": asked(prompt, recipe.trigger),
                         "video": path.relative_to(self.part.folder).as_posix(),
                         "measures": sample_measures(frames, sampler.fps, prompt.text, weights),
                     }
                 )
         return found
+
+
+@contextmanager
+def without_adapter(transformer: Any) -> Iterator[None]:
+    """The base alone, bit for bit."""
+    transformer.disable_adapters()
+    try:
+        yield
+    finally:
+        transformer.enable_adapters()
 
 
 def words(row: Mapping[str, Any]) -> str:
