@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from t2v_studio.engines.diffusion.options import DiffusionOptions
+from t2v_studio.engines.diffusion.presets import Preset, preset
 from t2v_studio.errors import InputError
 from t2v_studio.planning.plan import ScenePlan
 
@@ -58,8 +59,23 @@ class _Video(BaseModel):
 class VideoRequest(DiffusionOptions, _Video):
     """One video. A value that is None is chosen by the engine, the template or the reading time.
 
-    The command line's flags, the page's fields and T2V_ variables carry these names.
+    The command line's flags, the page's fields and T2V_ variables carry these names. A preset is put in
+    when the request is made, so that what is saved of a request says every number.
     """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_preset(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or not data.get("preset"):
+            return data
+        chosen = preset(str(data["preset"]))
+        if data.get("engine", "local") != "diffusion":
+            raise ValueError("--preset needs --engine diffusion; the other engines have --course-mode")
+        if data.get("course_mode") and chosen.name not in ("course", "course-lora"):
+            raise ValueError(f"--course-mode and --preset {chosen.name} exclude each other: both set size and length")
+        if chosen.needs_adapter and not data.get("adapter"):
+            raise ValueError(f"--preset {chosen.name} needs --adapter or --lora-path: it is made for a LoRA")
+        return {**data, **_added(chosen, data)}
 
     @model_validator(mode="after")
     def _choices_do_not_compete(self) -> VideoRequest:
@@ -79,6 +95,12 @@ class VideoRequest(DiffusionOptions, _Video):
     def diffusion(self) -> DiffusionOptions:
         """What only the diffusion engine reads."""
         return DiffusionOptions(**{name: getattr(self, name) for name in DiffusionOptions.model_fields})
+
+
+def _added(chosen: Preset, data: dict[str, Any]) -> dict[str, Any]:
+    """What a preset adds where a request is made; nothing where one that already holds it is read again."""
+    again = set(VideoRequest.model_fields) <= set(data)
+    return {} if again else chosen.beside(data)
 
 
 def parse_request(data: dict[str, Any]) -> VideoRequest:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from t2v_studio.engines.base import Canvas, Engine, even_size
+from t2v_studio.engines.diffusion.options import DiffusionOptions
+from t2v_studio.engines.diffusion.presets import preset
+from t2v_studio.planning.language import english_notice
 from t2v_studio.planning.lesson import LessonRequest
 from t2v_studio.planning.plan import ScenePlan
 from t2v_studio.planning.timing import scene_frames
-from t2v_studio.production.request import VideoRequest, parse_request
-
-if TYPE_CHECKING:
-    from t2v_studio.engines.diffusion.options import DiffusionOptions
+from t2v_studio.production.request import LENGTHS, VideoRequest, parse_request
+from t2v_studio.settings import Settings
 
 COURSE = {"width": 832, "height": 480, "fps": 10.0}
 COURSE_SCENE_FRAMES = 17
@@ -35,28 +36,32 @@ def lesson(request: VideoRequest) -> LessonRequest:
 
 
 def settled(
-    request: VideoRequest, plan: ScenePlan, engine: Engine
+    request: VideoRequest, plan: ScenePlan, engine: Engine, settings: Settings | None = None
 ) -> tuple[VideoRequest, ScenePlan, Canvas, list[str]]:
     """Seed, size, rate and length filled in; the plan, canvas and notices that go with them.
 
     Made again from what is returned, the video has the same number of frames in every scene, even
     if reading times are reckoned differently by then: where those decided, the plan says the seconds.
+    settings: name the model where a request for diffusion leaves it open.
     """
     if request.seed is None:
         request = request.model_copy(update={"seed": plan.seed})
     elif plan.seed != request.seed:
         plan = plan.model_copy(update={"seed": request.seed})  # the asked seed draws, not the plan file's
-    options = _options(request, engine)
-    usual = {**engine.default_canvas(options), **(COURSE if request.course_mode else {})}
+    diffusion = engine.name == "diffusion"
+    if diffusion:
+        request = _named(request, settings)
+    options = request.diffusion() if diffusion else None
+    usual = {**engine.default_canvas(options), **(_course(diffusion) if request.course_mode else {})}
     size, notices = _size(request, engine, usual, options)
     asked = _length(request, usual)
     frames, rounded = scene_frames(plan, size["fps"], rule=lambda count: engine.frame_rule(count, options), **asked)
-    notices += rounded
+    notices = [*_remarks(request, diffusion), *notices, *rounded]
     if not asked:
         plan = _with_seconds(plan, frames, size["fps"])
     elif "seconds" in asked:
         asked = {"frames": max(1, round(asked["seconds"] * size["fps"]))}
-    request = parse_request({**dict(request), **size, "seconds": None, **asked})
+    request = parse_request({**dict(request), **size, **_numbers(request, usual), "seconds": None, **asked})
     canvas = Canvas(
         width=size["width"],
         height=size["height"],
@@ -67,15 +72,37 @@ def settled(
         show_sources=request.show_sources,
         steps=request.steps,
         guidance=request.guidance,
-        options=options,
+        options=request.diffusion() if diffusion else None,
     )
     return request, plan, canvas, notices
 
 
-def _options(request: VideoRequest, engine: Engine) -> DiffusionOptions | None:
-    """What only the diffusion engine reads of a request."""
-    asked = getattr(request, "diffusion", None)
-    return asked() if asked is not None and engine.name == "diffusion" else None
+def _numbers(request: VideoRequest, usual: dict[str, Any]) -> dict[str, Any]:
+    """Steps and guidance, for engines that have them."""
+    names = [name for name in ("steps", "guidance") if name in usual and getattr(request, name) is None]
+    return {name: usual[name] for name in names}
+
+
+def _named(request: VideoRequest, settings: Settings | None) -> VideoRequest:
+    """With the model that is meant where none is named, so that the record says it."""
+    return request.model_copy(update={"model_id": request.model_id or (settings.model_id if settings else "")})
+
+
+def _course(diffusion: bool) -> dict[str, Any]:
+    """Size and rate of course clips; for diffusion also steps and guidance."""
+    return preset("course").sets.given() if diffusion else COURSE
+
+
+def _remarks(request: VideoRequest, diffusion: bool) -> list[str]:
+    """What the preset sets, what the engine does not read, and what is not English, in words."""
+    fields = (("Topic", request.topic), ("Objective", request.objective), ("Audience", request.audience))
+    found = [notice for name, text in fields if (notice := english_notice(name, text))]
+    if diffusion:
+        return [preset(request.preset).said(), *found] if request.preset else found
+    idle = [name for name, field in DiffusionOptions.model_fields.items() if getattr(request, name) != field.default]
+    if idle and request.engine != "diffusion":
+        found.append(f"Only --engine diffusion reads {', '.join('--' + name.replace('_', '-') for name in idle)}.")
+    return found
 
 
 def _size(
@@ -99,7 +126,7 @@ def _size(
 
 def _length(request: VideoRequest, usual: dict[str, Any]) -> dict[str, Any]:
     """The one length that was asked for, the engine's own, or none."""
-    for name in ("seconds", "frames", "scene_frames"):
+    for name in LENGTHS:
         if getattr(request, name) is not None:
             return {name: getattr(request, name)}
     if request.course_mode:
