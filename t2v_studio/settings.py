@@ -59,6 +59,12 @@ class Settings(BaseSettings):
         30.0, gt=0, description="After this a cancelled job gets SIGINT; after twice this, SIGKILL."
     )
 
+    # models
+    model_id: str = Field("wan2.1-14b", description="Model of the diffusion engine: a name or id in `t2v models list`.")
+    planner_model_id: str = Field(
+        "", description="Chat model that writes plans with --use-llm-planner: a name in `t2v models list`, or a folder."
+    )
+
     # diffusion: when a scene is bad
     retry_on_black: bool = Field(True, description="Draw a black, dark or broken scene of diffusion again.")
     retry_on_blank: bool | None = Field(
@@ -75,6 +81,13 @@ class Settings(BaseSettings):
     noise_retry_steps: int = Field(42, ge=1, le=200, description="Steps after a scene of noise, at least.")
     gpu_idle_minutes: float = Field(
         10.0, gt=0, description="A model of diffusion that nobody used for this time leaves the card."
+    )
+
+    # training
+    train_stop_seconds: float = Field(
+        300.0,
+        gt=0,
+        description="A training that was cancelled has this long to finish its pass and save; then it is ended.",
     )
 
     # outputs

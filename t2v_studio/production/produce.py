@@ -99,7 +99,7 @@ def produce(
     started = time.perf_counter()
     instead = (local or _local_engine) if request.fallback_local_on_fail and engine.name != "local" else None
     engine, notices = _able(engine, instead)
-    request, plan, canvas, rounded = settled(request, planned.plan, engine)
+    request, plan, canvas, rounded = settled(request, planned.plan, engine, settings)
     notices = [*planned.notices, *notices, *rounded, *_engine_notices(engine, plan, canvas)]
     records.sweep_unfinished(workspace)
     video_id = video_id or new_id("vid")
