@@ -17,6 +17,7 @@ from t2v_studio.jobs.queue import Queue
 from t2v_studio.jobs.roster import BREAKER_DEATHS, Roster
 from t2v_studio.jobs.running import raise_error
 from t2v_studio.jobs.supervisor import LANES, Supervisor, read_tail, reconcile, supervised
+from t2v_studio.jobs.training_desk import TrainingDesk
 from t2v_studio.jobs.worker import QUICK_KINDS
 from t2v_studio.library.passages import Passage, SearchResult
 from t2v_studio.planning.plan import ScenePlan
@@ -51,6 +52,9 @@ class Studio:
         self.studies = StudyDesk(self.settings, self.workspace)
         self.packs = PackShelf(self.settings, self.workspace, self._submit, lambda: self.jobs(active=True))
         self.manifests = ManifestDesk(self.settings, self.workspace)
+        self.training = TrainingDesk(
+            self.settings, self.workspace, self._submit, lambda: self.jobs(active=True, limit=200)
+        )
 
     # --- library -----------------------------------------------------------------------------
     def submit_book(

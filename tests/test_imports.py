@@ -29,6 +29,7 @@ ORDER = [
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 FACADE_ONLY = {"ui", "cli"}
 CONTRACT_TYPES = {
+    "t2v_studio.adapters.recipe",
     "t2v_studio.library.passages",
     "t2v_studio.planning.plan",
     "t2v_studio.planning.visuals",

@@ -12,6 +12,7 @@ from t2v_studio.jobs.model import Context, Job, Next
 from t2v_studio.jobs.queue import Queue
 from t2v_studio.jobs.residents import Engines, Library
 from t2v_studio.jobs.running import Handler
+from t2v_studio.jobs.training_job import check, train
 from t2v_studio.library.passages import SearchResult
 from t2v_studio.production.planned import planned_form, planned_from
 from t2v_studio.production.request import VideoRequest, parse_request
@@ -236,6 +237,8 @@ HANDLERS: dict[str, Handler] = {
     "again": again,
     "pair": pair,
     "pack": pack,
+    "train": train,
+    "check_adapter": check,
 }
 LOADERS: dict[str, Loader] = {"library": Library, "engines": Engines}
 PREPARE: dict[str, Callable[[Residents], object]] = {"library": lambda residents: residents("library").index}

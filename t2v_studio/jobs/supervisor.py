@@ -31,7 +31,7 @@ LOG_LINES = 20
 KEPT_JOBS = 500
 _HOUSEKEEPING_S = 300.0
 _WORKER_LOG_BYTES = 4_000_000
-LANES: tuple[Lane, ...] = ("library", "studio")
+LANES: tuple[Lane, ...] = ("library", "studio", "training")
 COMMAND = (sys.executable, "-P", "-m", "t2v_studio.jobs.worker")
 log = logging.getLogger(__name__)
 
@@ -199,8 +199,10 @@ class Supervisor:
 
         The row ends before the signal is sent, so that no death of a worker looks like a failure.
         """
-        grace = self.settings.cancel_grace_seconds
         for row in self.roster.present():
+            # A trainer saves before it leaves, and a pass of a large model takes its time.
+            waits = self.settings.train_stop_seconds if row.lane == "training" else 0.0
+            grace = waits + self.settings.cancel_grace_seconds
             job_id = row.details.get("job")
             age = self.queue.cancel_age_s(job_id) if job_id else None
             if not job_id or age is None or age < grace or row.details.get("inline"):

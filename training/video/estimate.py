@@ -227,7 +227,7 @@ def disk(recipe: Recipe, base: Base, selection: Selection, workspace: Workspace,
     files = cache_of(workspace, base, recipe)
     size = BYTES[recipe.latents_dtype]
     latents, missing = 0, 0
-    channels = 128 if base.family.name.startswith("ltx") else 16
+    channels = 128 if base.family.kind == "ltx" else 48 if base.family.name == "wan22-5b" else 16
     for clip in selection.clips:
         one = math.prod(base.family.latent_shape(*clip.bucket)) * channels * size
         latents += one

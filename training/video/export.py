@@ -65,22 +65,16 @@ def write_comfyui(folder: Path, family: Family) -> Path:
 
     from t2v_studio.adapters.state import read_state
 
-    kind = key_family(family)
     tensors: dict[str, torch.Tensor] = {}
     for module, layer in read_state(folder / WEIGHTS).layers.items():
-        tensors[export_name(module, kind, "comfyui", "down")] = layer.down
-        tensors[export_name(module, kind, "comfyui", "up")] = layer.up
-        tensors[export_name(module, kind, "comfyui", "alpha")] = torch.tensor(float(layer.alpha))
+        tensors[export_name(module, family.kind, "comfyui", "down")] = layer.down
+        tensors[export_name(module, family.kind, "comfyui", "up")] = layer.up
+        tensors[export_name(module, family.kind, "comfyui", "alpha")] = torch.tensor(float(layer.alpha))
     path = folder / COMFYUI
     temporary = path.with_name(f".{path.name}.part")
     save_file({name: one.contiguous().clone() for name, one in tensors.items()}, temporary)
     temporary.replace(path)
     return path
-
-
-def key_family(family: Family) -> str:
-    """The family's name in adapters.keys: both Wan generations share their names."""
-    return next(name for name in ("wan", "cogvideox", "ltx") if family.name.startswith(name))
 
 
 def check_round_trip(transformer: Any, *files: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from t2v_studio.adapters.files import WEIGHTS
+from t2v_studio.adapters.ranking import standings, winner
 from t2v_studio.adapters.recipe import Recipe
 from t2v_studio.adapters.runs import CARD_FIELDS, UNIFIED, Part, publish, read_lines, step_name, write_json
 from t2v_studio.datasets.rows import ManifestRow, data_hash, slug
@@ -17,7 +18,6 @@ from training.video.buckets import Clip, Selection
 from training.video.cache_latents import release
 from training.video.loop import Trainer
 from training.video.objective import Maths
-from training.video.ranking import standings, winner
 from training.video.sampling import read_prompts
 from training.video.session import Session
 from training.video.validate import Checker, config_changes

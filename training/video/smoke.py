@@ -22,7 +22,6 @@ from t2v_studio.engines.diffusion.families.base import Family
 from t2v_studio.errors import StudioError
 from t2v_studio.settings import Settings, load_settings
 from t2v_studio.workspace import Workspace
-from training.video.export import key_family
 from training.video.run import work
 from training.video.sampling import write_clip
 from training.video.session import Session, locked, open_session
@@ -68,7 +67,7 @@ def small_recipe(recipe: Recipe, family: Family) -> Recipe:
     """The recipe on the tiny model of its family: small clips, two steps, the rest as it is."""
     side = max(32, family.size_multiple)
     changes: dict[str, Any] = {
-        "model": f"tiny-{key_family(family)}",
+        "model": f"tiny-{family.kind}",
         "dtype": "fp32",
         "base_quantised": "none",
         "frame_buckets": [family.frames(5)],
@@ -110,10 +109,9 @@ def make_clips(folder: Path, width: int, height: int, frames: int) -> None:
 
 
 def reload_difference(session: Session, folder: Path) -> float:
-    """Largest difference between the prediction with the saved adapter, loaded by diffusers, and by our own factors.
+    """Largest difference between two predictions with the saved adapter: loaded by diffusers, and by PEFT with the recipe's alpha.
 
-    Both on a fresh base: W + (alpha / r) B A once merged from the file by hand, once by `load_lora_weights`.
-    Here the two are compared through PEFT, so that they round alike.
+    A lost alpha would show here: diffusers reads it from the file's header alone.
     """
     import torch
 

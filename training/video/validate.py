@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from t2v_studio.adapters.ranking import prune
 from t2v_studio.adapters.recipe import Recipe
 from t2v_studio.adapters.runs import Part, now_text, read_json, read_lines, step_name, write_json
 from training.video.buckets import Clip
 from training.video.export import export
 from training.video.measures import held_out_loss, sample_measures, summary
 from training.video.objective import Maths
-from training.video.ranking import prune
 from training.video.sampling import Prompt, Sampler, asked, write_clip
 from training.video.session import Session, append_line
 

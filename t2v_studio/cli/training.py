@@ -1,0 +1,301 @@
+"""`t2v train`: a LoRA from scored clips: what it would take, the run itself, its checks, and what came of it."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from t2v_studio.adapters.recipe import Recipe
+from t2v_studio.cli.output import JsonFlag, follow, note, print_json, say, table
+from t2v_studio.errors import StudioError
+from t2v_studio.jobs.model import Job
+from t2v_studio.studio import Studio
+
+app = typer.Typer(help="Train adapters: dry run, video, resume, validate, list, show.", no_args_is_help=True)
+
+_NOT_FLAGS = ("name", "about")
+WORSE = 1
+RecipeName = Annotated[str, typer.Option("--recipe", "-r", help="A recipe's name, or a YAML file.")]
+Dataset = Annotated[
+    Path, typer.Option("--manifest", "--dataset", "-d", help="A manifest.jsonl, or a folder of clips with captions.")
+]
+RunId = Annotated[str, typer.Argument(help="Id of a run (see `t2v train list`).")]
+
+
+def with_recipe_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command one flag for each field of Recipe. A flag that was not given is None and leaves the recipe's own."""
+    own = list(inspect.signature(command, eval_str=True).parameters.values())
+    own = [parameter for parameter in own if parameter.kind is not inspect.Parameter.VAR_KEYWORD]
+    flags = [_flag(name) for name in Recipe.model_fields if name not in _NOT_FLAGS]
+    parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in [*own, *flags]]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command
+
+
+def _flag(name: str) -> inspect.Parameter:
+    field = Recipe.model_fields[name]
+    kinds = [one for one in typing.get_args(field.annotation) if one is not type(None)]
+    optional = type(None) in typing.get_args(field.annotation)
+    kind: Any = kinds[0] if optional and len(kinds) == 1 else field.annotation
+    if typing.get_origin(kind) is Literal:
+        choices = typing.get_args(kind)
+        help_text, kind = f"{field.description} One of: {', '.join(choices)}.", str
+    else:
+        help_text = field.description or ""
+    flag = name.replace("_", "-")
+    names = [f"--{flag}/--no-{flag}"] if kind is bool else [f"--{flag}"]
+    group = (field.json_schema_extra or {}).get("group") if isinstance(field.json_schema_extra, dict) else None
+    option = typer.Option(*names, help=help_text, rich_help_panel=str(group) if group else None)
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
+    )
+
+
+def _changes(values: dict[str, Any]) -> dict[str, Any]:
+    """The flags that were given; an empty text clears a field that may be empty."""
+    return {name: value for name, value in values.items() if value is not None and value != []}
+
+
+@app.command("video")
+@with_recipe_flags
+def train_video(
+    dataset: Dataset,
+    recipe: RecipeName = "wan_course",
+    title: Annotated[str, typer.Option("--title", help="What the run is called.")] = "",
+    scenarios: Annotated[
+        bool, typer.Option("--scenarios", help="Then one adapter for each scenario, warm-started.")
+    ] = False,
+    stage: Annotated[str, typer.Option("--stage", help="all; latents or text fills the cache alone.")] = "all",
+    npz: Annotated[bool, typer.Option("--export-npz", help="Write the cached latents as .npz, too.")] = False,
+    json: JsonFlag = False,
+    **values: Any,
+) -> None:
+    """Train a LoRA of a video model: cache clips, cache captions, train, check, put the best into the catalogue."""
+    studio = Studio()
+    chosen = studio.training.recipe(recipe, **_changes(values))
+    job = studio.training.submit_training(chosen, dataset, title=title, scenarios=scenarios, stage=stage, npz=npz)
+    if not json:
+        note(f"run: {job.spec['run']}")
+    _print_results(_followed(studio, job, json), json)
+
+
+def _followed(studio: Studio, job: Job, json: bool) -> dict[str, Any]:
+    try:
+        return follow(studio, job, json)
+    except StudioError as error:
+        error.hint = f"{error.hint} Go on with: t2v train resume {job.spec['run']}".strip()
+        raise
+
+
+def _print_results(found: dict[str, Any], json: bool) -> None:
+    if json:
+        print_json(found)
+        return
+    for one in found["results"]:
+        measured = one["metrics"]
+        loss = measured.get("val_loss")
+        words = f"held-out loss {loss:.4f} (base {one['base']['val_loss']:.4f})" if loss is not None else ""
+        say(f"{one['part']}: adapter {one['adapter']}, step {one['step']} of {one['steps']}  {words}".rstrip())
+        if one["notice"]:
+            note(f"note: {one['notice']}")
+        if one["pushed"]:
+            say(f"pushed: {one['pushed']}")
+    if found["adapter"]:
+        say(f"use it: t2v generate --engine diffusion --adapter {found['adapter']} --topic ...")
+
+
+@app.command("dry-run")
+@with_recipe_flags
+def dry_run(
+    dataset: Dataset,
+    recipe: RecipeName = "wan_course",
+    json: JsonFlag = False,
+    **values: Any,
+) -> None:
+    """What a training would need: clips per bucket, what is dropped, memory, seconds a step, disk. Nothing is loaded."""
+    studio = Studio()
+    found = studio.training.dry_run(studio.training.recipe(recipe, **_changes(values)), dataset)
+    if json:
+        print_json(found)
+        return
+    number = found["clips"]
+    say(
+        f"{found['model']}: {number['train']} clips to train on, {number['validation']} held out, {number['dropped']} dropped"
+    )
+    table([{"bucket": name, "clips": count} for name, count in found["buckets"].items()], ("bucket", "clips"))
+    say(f"\n{found['steps']:,} optimiser steps, {found['epochs']:g} rounds through the clips")
+    counted = found["parameters"]
+    say(f"{counted['trainable']:,} trainable parameters in {counted['layers']} layers; base {counted['base']:,}")
+    say("memory on the card, estimated:")
+    table(
+        [{"what": name.replace("_", " "), "GiB": value} for name, value in found["memory_gib"].items()], ("what", "GiB")
+    )
+    say()
+    table(found["speed"], ("machine", "step_s", "training_s", "sampling_s", "total_s"))
+    stored = found["disk"]
+    say(
+        f"\ncache {stored['cache_bytes'] / 1e6:,.1f} MB ({stored['cache_missing_bytes'] / 1e6:,.1f} to make), "
+        f"checkpoints {stored['checkpoints_bytes'] / 1e6:,.1f} MB, free {stored['free_bytes'] / 1e9:,.0f} GB"
+    )
+    for row in found["dropped"]:
+        note(f"dropped: {row['id']}: {row['reason']}")
+    for words in found["notices"]:
+        note(f"note: {words}")
+
+
+@app.command("smoke")
+def smoke(recipe: RecipeName = "tiny_smoke", json: JsonFlag = False) -> None:
+    """Two steps of a recipe on a tiny random model: train, save, load again, compare."""
+    found = Studio().training.smoke(recipe)
+    if json:
+        print_json(found)
+    else:
+        say(
+            f"{found['recipe']}: {found['steps']} steps on {found['model']}, saved and loaded alike, {found['seconds']:.1f} s"
+        )
+
+
+@app.command("resume")
+def resume(run: RunId, json: JsonFlag = False) -> None:
+    """Go on with a run from its last checkpoint; the weights come out as if it had never stopped."""
+    studio = Studio()
+    _print_results(_followed(studio, studio.training.resume(run), json), json)
+
+
+@app.command("validate")
+def validate(
+    adapter: Annotated[str, typer.Argument(help="Id or name of an adapter (see `t2v adapters list`).")],
+    recipe: Annotated[str, typer.Option("--recipe", "-r", help="How to measure. Default: that of its own run.")] = "",
+    dataset: Annotated[
+        Path | None,
+        typer.Option("--manifest", "--dataset", "-d", help="Held-out clips. Default: those of its own run."),
+    ] = None,
+    scale: Annotated[float | None, typer.Option("--scale", help="Default: the scale on its card.")] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Compare an adapter with its base. Exit code 1 where it is worse in a measure."""
+    studio = Studio()
+    chosen = studio.training.recipe(recipe) if recipe else None
+    found = follow(studio, studio.training.submit_check(adapter, recipe=chosen, dataset=dataset, scale=scale), json)
+    if json:
+        print_json(found)
+    else:
+        rows = [
+            {"measure": name, "base": _number(found["base"][name]), "adapter": _number(found["measured"][name])}
+            for name in found["base"]
+        ]
+        table(rows, ("measure", "base", "adapter"))
+        for words in found["regressions"]:
+            say(f"worse: {words}")
+        if found["clip_note"]:
+            note(f"note: CLIP is {found['clip_note']}")
+        say("no regression" if found["ok"] else "this adapter is worse than its base")
+    if not found["ok"]:
+        raise typer.Exit(WORSE)
+
+
+def _number(value: float | None) -> str:
+    return "unavailable" if value is None else f"{value:.5g}"
+
+
+@app.command("list")
+def list_runs(json: JsonFlag = False) -> None:
+    """Recipes that ship, and the runs there are."""
+    desk = Studio().training
+    recipes, runs = desk.recipes(), desk.runs()
+    if json:
+        print_json(
+            {"recipes": [{key: row[key] for key in ("name", "model", "about")} for row in recipes], "runs": runs}
+        )
+        return
+    table(recipes, ("name", "model", "about"))
+    if not runs:
+        say("\nNo run yet. Start one with: t2v train video --recipe tiny_smoke --manifest MANIFEST")
+        return
+    say()
+    table([row | _where(row) for row in runs], ("run", "state", "step", "loss", "adapter", "title", "created_at"))
+
+
+def _where(row: dict[str, Any]) -> dict[str, Any]:
+    at = row["step"]
+    if not at or at.get("step") is None:
+        return {"step": "", "loss": ""}
+    return {"step": f"{at['step']} of {at['total']}", "loss": _number(at["loss"])}
+
+
+@app.command("show")
+def show(run: RunId, json: JsonFlag = False) -> None:
+    """One run: where it stands, and a row for each adapter that was checked."""
+    found = Studio().training.run(run)
+    if json:
+        print_json(found)
+        return
+    say(f"{found['title']}  [{found['run']}]  {found['state']}")
+    say(f"{found['last'].get('stage', '')}  {found['last'].get('message', '')}".strip())
+    for part in found["parts"]:
+        say(f"\n{part['name']}")
+        columns = (
+            "step",
+            "val_loss",
+            "warp_score",
+            "motion",
+            "clip_text",
+            "frozen",
+            "mean_rank",
+            "place",
+            "state",
+            "reason",
+        )
+        rows = [
+            {key: _number(row[key]) if isinstance(row[key], float) else row[key] for key in row}
+            for row in part["table"]
+        ]
+        table(rows, columns)
+    say(f"\ncommand: {found['command']}")
+
+
+@app.command("publish")
+def publish(
+    run: RunId,
+    step: Annotated[int, typer.Option("--step", help="Step of a check (see `t2v train show`).")],
+    part: Annotated[str, typer.Option("--part", help="unified, or a scenario.")] = "unified",
+    json: JsonFlag = False,
+) -> None:
+    """Put the adapter of a step into the catalogue, one that was moved aside as well."""
+    card = Studio().training.publish(run, part, step)
+    if json:
+        print_json(card)
+    else:
+        say(f"{card['id']}  {card['name']}")
+
+
+def _signal(run: str, name: str, said: str, json: bool) -> None:
+    found = Studio().training.signal(run, name)
+    if json:
+        print_json(found)
+    else:
+        say(said)
+
+
+@app.command("save")
+def save(run: RunId, json: JsonFlag = False) -> None:
+    """Write a checkpoint after the present step."""
+    _signal(run, "save_now", "A checkpoint is written after this step.", json)
+
+
+@app.command("sample")
+def sample(run: RunId, json: JsonFlag = False) -> None:
+    """Check the adapter after the present step: loss on held-out clips and samples."""
+    _signal(run, "sample_now", "It is checked after this step.", json)
+
+
+@app.command("stop")
+def stop(run: RunId, json: JsonFlag = False) -> None:
+    """Stop after the present step, with a checkpoint to go on from."""
+    _signal(run, "stop", f"It stops after this step. Go on with: t2v train resume {run}", json)
