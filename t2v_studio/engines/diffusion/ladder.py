@@ -63,7 +63,12 @@ class Policy:
             name: Rule(
                 getattr(settings, f"{name}_retry_guidance"), getattr(settings, f"{name}_retry_steps"), default.share
             )
-            for name, default in (("black", cls.black), ("white", cls.white), ("washed", cls.washed), ("noise", cls.noise))
+            for name, default in (
+                ("black", cls.black),
+                ("white", cls.white),
+                ("washed", cls.washed),
+                ("noise", cls.noise),
+            )
         }
         return cls(on_black=black and retries, on_blank=blank and retries, **rules)
 

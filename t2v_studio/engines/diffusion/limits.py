@@ -57,7 +57,11 @@ def achieved(flops: float, seconds: float, card: str) -> dict[str, Any]:
     peak = peak_tflops(card)
     row: dict[str, Any] = {"card": card, "tflop": round(flops / 1e12, 3), "tflops": round(rate, 3)}
     if peak is None:
-        return row | {"share": None, "limit_tflops": None, "text": f"{rate:.1f} TFLOP/s; the limit of {card} is unknown"}
+        return row | {
+            "share": None,
+            "limit_tflops": None,
+            "text": f"{rate:.1f} TFLOP/s; the limit of {card} is unknown",
+        }
     limit = peak * REACHABLE
     share = rate / limit
     text = f"{rate:.0f} of {limit:.0f} TFLOP/s that {card} can reach ({share:.0%})"

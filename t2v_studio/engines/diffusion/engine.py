@@ -1,0 +1,294 @@
+"""The diffusion engine: one model kept in memory between jobs, scenes drawn from their prompts."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from importlib import util
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from t2v_studio.engines.base import Availability, Canvas, PrepareReport, Provenance, StepReport
+from t2v_studio.engines.diffusion.families.base import Family, Source
+from t2v_studio.engines.diffusion.families.registry import family as family_named
+from t2v_studio.engines.diffusion.options import DiffusionOptions
+from t2v_studio.errors import StudioError
+from t2v_studio.planning.plan import ScenePlan
+from t2v_studio.settings import Settings
+from t2v_studio.workspace import Workspace
+
+if TYPE_CHECKING:
+    from t2v_studio.engines.diffusion.prompts import FinalPrompt
+    from t2v_studio.engines.diffusion.resident import Resident
+    from t2v_studio.engines.diffusion.session import Session, Worn
+
+log = logging.getLogger(__name__)
+
+NEEDS = ("torch", "diffusers", "transformers", "peft")
+
+
+class DiffusionEngine:
+    """Video diffusion through diffusers. Rules cost nothing; torch is imported when something is drawn.
+
+    One job at a time; `release` may be called from another thread.
+    """
+
+    name = "diffusion"
+
+    def __init__(self, settings: Settings, workspace: Workspace) -> None:
+        self._settings, self._workspace = settings, workspace
+        self._lock = threading.RLock()
+        self._idle: threading.Timer | None = None
+        self._resident: Resident | None = None
+        self._session: Session | None = None
+        self._stores: Any = None
+        self._tokenizers: dict[str, Any] = {}
+        self._made: dict[int, Provenance] = {}
+
+    # --- rules ---------------------------------------------------------------------------------
+    def availability(self, options: DiffusionOptions | None = None) -> Availability:
+        lacking = [name for name in NEEDS if util.find_spec(name) is None]
+        if lacking:
+            return Availability(
+                False,
+                f"Video diffusion needs {', '.join(lacking)}, which is not installed.",
+                "Run: pip install -r requirements.txt",
+            )
+        try:
+            self._source(options)
+        except StudioError as error:
+            return Availability(False, error.message, error.hint)
+        return Availability(True)
+
+    def default_canvas(self, options: DiffusionOptions | None = None) -> dict[str, Any]:
+        profile = self._family(options).profile((options and options.quality) or "balanced")
+        return {
+            "width": profile.width,
+            "height": profile.height,
+            "fps": float(profile.fps),
+            "scene_frames": profile.frames,
+            "steps": profile.steps,
+            "guidance": profile.guidance,
+        }
+
+    def frame_rule(self, frames: int, options: DiffusionOptions | None = None) -> int:
+        return self._family(options).frames(frames)
+
+    def size_rule(self, width: int, height: int, options: DiffusionOptions | None = None) -> tuple[int, int]:
+        return self._family(options).size(width, height)
+
+    def notices(self, plan: ScenePlan, canvas: Canvas) -> list[str]:
+        """What is outside the model's range, and what of the prompts it does not read."""
+        family = self._family(canvas.options)
+        found: list[str] = []
+        for frames in dict.fromkeys(canvas.scene_frames):
+            found += family.notices(frames, canvas.width, canvas.height, canvas.fps)
+        for prompt in self.final_prompts(plan, canvas):
+            found += prompt.notices
+        return list(dict.fromkeys(found))
+
+    def final_prompts(self, plan: ScenePlan, canvas: Canvas) -> list[FinalPrompt]:
+        """Every scene's prompt as the model's own tokenizer reads it. Loads a tokenizer and nothing else."""
+        from t2v_studio.engines.diffusion.prompts import final_prompts
+
+        options = canvas.options or DiffusionOptions()
+        family, card = self._family(options), self._card(options)
+        return final_prompts(
+            plan,
+            options,
+            self._tokenizer(options),
+            family.text_tokens,
+            trigger=card.trigger if card else "",
+            profile=card.profile if card else "",
+        )
+
+    # --- drawing -------------------------------------------------------------------------------
+    def prepare(self, plan: ScenePlan, canvas: Canvas, report: PrepareReport) -> None:
+        """Load the model where another one or none is loaded, encode the prompts of all scenes, set the switches."""
+        from t2v_studio.engines.diffusion.ladder import Policy
+        from t2v_studio.engines.diffusion.session import Session
+
+        options = canvas.options or DiffusionOptions()
+        with self._lock:
+            self._awake()
+            self._made = {}
+            family, worn = self._family(options), self._worn(options)
+            resident = self._fitting(family, self._source(options), canvas, options)
+            session = Session(
+                plan=plan,
+                canvas=canvas,
+                options=options,
+                family=family,
+                resident=resident,
+                prompts=self.final_prompts(plan, canvas),
+                stores=self._kept(),
+                policy=Policy.of(self._settings, retries=options.retries),
+                worn=worn,
+            )
+            session.stores.latents.sweep()
+            self._session = session
+            session.encode(report)
+            report("load", 0, 0, f"model {resident.source.name or resident.source.repo_id}")
+            session.switch_on()
+            session.measure_ratios(report)
+
+    def render_scene(
+        self, plan: ScenePlan, index: int, canvas: Canvas, report: StepReport
+    ) -> Iterator[NDArray[np.uint8]]:
+        """Frames (height, width, 3) of a scene that passed its verdict, with the overlay drawn over them.
+
+        Raises StudioError scene_bad, LimitError out_of_memory (both with their tries in details), CancelledError.
+        """
+        yield from self._drawn(plan, index, canvas, report)
+
+    def _drawn(self, plan: ScenePlan, index: int, canvas: Canvas, report: StepReport) -> NDArray[np.uint8]:
+        from t2v_studio.engines.diffusion.scene import SceneDrawing
+
+        with self._lock:
+            if self._session is None or self._session.plan is not plan or self._session.canvas != canvas:
+                self.prepare(plan, canvas, lambda *_: None)
+            assert self._session is not None
+            drawing = SceneDrawing(self._session, index, report)
+            frames = drawing.frames()
+            self._made[index] = drawing.provenance
+        if self._session.options.text_overlay:
+            from t2v_studio.engines.diffusion.overlay import draw
+
+            return draw(frames, plan, index, canvas)
+        return frames
+
+    def provenance(self, plan: ScenePlan, index: int, canvas: Canvas) -> Provenance:
+        return self._made[index]
+
+    def finish(self, done: bool = True) -> None:
+        """After the last scene. done: the video stands; otherwise its latents stay a day, for another attempt."""
+        with self._lock:
+            if self._session is not None and done:
+                for key in self._session.kept_latents:
+                    self._session.stores.latents.drop(key)
+            self._session = None
+            self._doze()
+
+    # --- memory --------------------------------------------------------------------------------
+    def release(self) -> bool:
+        """Give the card back; False while a video is being drawn. The next job loads again."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            if self._session is not None:
+                return False
+            self._awake()
+            if self._resident is not None:
+                log.info("the model leaves the memory")
+                self._resident.close()
+                self._resident = None
+            return True
+        finally:
+            self._lock.release()
+
+    def close(self) -> None:
+        self._awake()
+
+    def status(self) -> dict[str, Any]:
+        """What is loaded now, for the page: model, plan of memory; empty where nothing is."""
+        resident = self._resident
+        if resident is None:
+            return {}
+        return {"model": resident.source.name or resident.source.repo_id, "memory": resident.plan.as_row()}
+
+    def _awake(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+
+    def _doze(self) -> None:
+        """Start the clock after which an unused model leaves the card."""
+        self._awake()
+        if self._resident is not None:
+            self._idle = threading.Timer(self._settings.gpu_idle_minutes * 60, self.release)
+            self._idle.daemon = True
+            self._idle.start()
+
+    def _fitting(self, family: Family, source: Source, canvas: Canvas, options: DiffusionOptions) -> Resident:
+        """The loaded model where it is the right one, else a new one in its place, with a plan of memory."""
+        from t2v_studio.engines.diffusion import load, memory_plan
+        from t2v_studio.engines.diffusion.resident import Resident
+        from t2v_studio.engines.diffusion.session import work_of
+
+        device = load.device_here()
+        dtype = load.dtype_for(family, getattr(self._settings, "dtype", "") or "", device)
+        held = self._resident
+        if held is not None and held.serves(source, dtype, device, options.compile_blocks):
+            return held
+        if held is not None:
+            held.close()
+            self._resident = None
+        sizes = load.part_bytes(family, source, dtype)
+        free = load.free_bytes(device)
+        plan = memory_plan.on_cpu(sizes, free) if device == "cpu" else memory_plan.choose(free, sizes, work_of(canvas))
+        key = load.LoadKey(
+            model=source.repo_id or source.name,
+            revision=source.revision,
+            folder=str(source.folder),
+            dtype=dtype,
+            device=device,
+            weights=plan.weights,
+            streamed=plan.streamed,
+            compiled=options.compile_blocks != "off",
+        )
+        self._resident = Resident(family, source, key, plan, sizes)
+        log.info("memory: %s", plan.label)
+        return self._resident
+
+    # --- what options name ---------------------------------------------------------------------
+    def _entry(self, options: DiffusionOptions | None) -> Any:
+        from t2v_studio.engines.diffusion.models import model
+
+        return model(options.model_id if options else "", self._settings, self._workspace)
+
+    def _family(self, options: DiffusionOptions | None) -> Family:
+        return family_named(self._entry(options).family)
+
+    def _source(self, options: DiffusionOptions | None) -> Source:
+        from t2v_studio.engines.diffusion.models import source
+
+        return source(self._entry(options), self._settings, self._workspace)
+
+    def _tokenizer(self, options: DiffusionOptions) -> Any:
+        source = self._source(options)
+        resident = self._resident
+        if resident is not None and resident.source == source:
+            return resident.tokenizer
+        folder = str(source.part("tokenizer"))
+        if folder not in self._tokenizers:
+            self._tokenizers[folder] = self._family(options).load_part("tokenizer", source)
+        return self._tokenizers[folder]
+
+    def _card(self, options: DiffusionOptions) -> Any:
+        if not options.adapter:
+            return None
+        from t2v_studio.adapters.catalogue import find
+
+        return find(self._workspace, options.adapter)
+
+    def _worn(self, options: DiffusionOptions) -> Worn | None:
+        """The adapter's weights and its scale. Raises InputError for a scale outside its limits."""
+        card = self._card(options)
+        if card is None:
+            return None
+        from t2v_studio.adapters.catalogue import load_state
+        from t2v_studio.adapters.presets import checked_scale, preset_for
+        from t2v_studio.engines.diffusion.session import Worn
+
+        scale = checked_scale(card, preset_for(card, self._workspace), options.lora_scale)
+        return Worn(card, load_state(self._workspace, card.id), scale)
+
+    def _kept(self) -> Any:
+        from t2v_studio.engines.diffusion.session import Stores
+
+        if self._stores is None:
+            self._stores = Stores.at(self._workspace.cache / "diffusion")
+        return self._stores

@@ -1,0 +1,165 @@
+"""Parts of a model onto a device, as a memory plan has them. All files are read through `Family.load_part`."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from t2v_studio.engines.diffusion.families.base import Family, Source
+from t2v_studio.engines.diffusion.memory_plan import MemoryPlan, PartBytes
+from t2v_studio.errors import UnavailableError
+
+log = logging.getLogger(__name__)
+
+ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+
+@dataclass(frozen=True)
+class LoadKey:
+    """What a loaded model is: another key is another load. Compilation belongs to it, as compiled blocks stay so."""
+
+    model: str
+    revision: str
+    folder: str
+    dtype: str
+    device: str
+    weights: str
+    streamed: bool
+    compiled: bool
+
+
+def device_here() -> str:
+    """cuda, or cpu where there is no card."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def dtype_for(family: Family, asked: str, device: str) -> str:
+    """The dtype of transformer and text encoder: the asked one, else the family's; float32 on a CPU.
+
+    asked: "", fp16 or bf16 (T2V_DTYPE). Raises UnavailableError where the card cannot compute in it; "" falls back to
+    float16 on cards before Ampere.
+    """
+    wanted = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32", "auto": "", "": ""}.get(asked, asked)
+    if device == "cpu":
+        return "float32"
+    import torch
+
+    able = torch.cuda.get_device_capability(device) >= (8, 0)
+    if wanted == "bfloat16" and not able:
+        raise UnavailableError(
+            "dtype_unavailable",
+            f"T2V_DTYPE: {torch.cuda.get_device_name(device)} does not compute in bfloat16.",
+            "Set T2V_DTYPE=fp16, or leave it empty.",
+        )
+    return wanted or (family.default_dtype if able or family.default_dtype != "bfloat16" else "float16")
+
+
+def part_bytes(family: Family, source: Source, dtype: str) -> PartBytes:
+    """What the parts will weigh, from the headers of their files."""
+    item = ITEM_BYTES[dtype]
+    numbers = {part: _numbers(source.part(part)) for part in family.part_names if part not in _WEIGHTLESS}
+    vae_item = ITEM_BYTES[dtype if dtype == "float32" else family.vae_dtype or dtype]
+    return PartBytes(
+        transformer=item * sum(count for part, count in numbers.items() if part.startswith("transformer")),
+        text_encoder=item * numbers.get("text_encoder", 0),
+        vae=vae_item * numbers.get("vae", 0),
+    )
+
+
+_WEIGHTLESS = ("tokenizer", "scheduler_config")
+
+
+def free_bytes(device: str) -> float:
+    """Bytes that are free on a card, those that this process has reserved and does not use among them."""
+    import torch
+
+    if device == "cpu":
+        return _free_host()
+    free, _ = torch.cuda.mem_get_info(device)
+    return float(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
+
+
+def load_transformers(family: Family, source: Source, plan: MemoryPlan, dtype: str) -> dict[str, Any]:
+    """The transformer, or both of a model of two experts, laid out by the plan."""
+    names = [part for part in family.part_names if part.startswith("transformer")]
+    return {name: _laid_out(family, source, name, plan, dtype) for name in names}
+
+
+def load_vae(family: Family, source: Source, plan: MemoryPlan, dtype: str) -> Any:
+    chosen = plan.decode_dtype or (dtype if plan.device == "cpu" else None)
+    return family.load_part("vae", source, dtype=chosen, device=plan.device)
+
+
+def _laid_out(family: Family, source: Source, name: str, plan: MemoryPlan, dtype: str) -> Any:
+    import torch
+
+    direct = plan.weights == "plain" and not plan.streamed
+    model = family.load_part(name, source, dtype=dtype, device=plan.device if direct else "cpu")
+    if plan.weights == "float8":
+        model.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=getattr(torch, dtype))
+    if plan.streamed:
+        model.enable_group_offload(
+            onload_device=torch.device(plan.device),
+            offload_device=torch.device("cpu"),
+            offload_type="leaf_level",
+            use_stream=plan.device != "cpu",
+            record_stream=plan.device != "cpu",
+            low_cpu_mem_usage=_free_host() < 2 * _weight_bytes(model),
+        )
+    elif not direct:
+        model.to(plan.device)
+    return model
+
+
+def empty_cache() -> None:
+    """Give back what nobody holds any more: to the allocator, and to other processes."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+def _weight_bytes(model: Any) -> int:
+    return sum(parameter.nbytes for parameter in model.parameters())
+
+
+def _numbers(folder: Path) -> int:
+    """How many numbers the safetensors files of a folder hold."""
+    return sum(_header_numbers(path) for path in sorted(folder.glob("*.safetensors")))
+
+
+def _header_numbers(path: Path) -> int:
+    """From the header alone: its length in eight bytes, then JSON with the shape of each tensor."""
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(min(length, 100_000_000)))
+    except (OSError, ValueError, struct.error):
+        return 0  # load_part says what is wrong with it
+    total = 0
+    for name, entry in header.items():
+        if name != "__metadata__":
+            count = 1
+            for side in entry["shape"]:
+                count *= side
+            total += count
+    return total
+
+
+def _free_host() -> float:
+    """Main memory that can be had without swapping."""
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return float(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return float("inf")

@@ -1,0 +1,155 @@
+"""One model that stays loaded between jobs: its parts, its plan of memory, the adapter that it wears."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import Any
+
+from t2v_studio.engines.diffusion import load
+from t2v_studio.engines.diffusion.families.base import Family, Parts, Source
+from t2v_studio.engines.diffusion.memory_plan import MemoryPlan, PartBytes, Work, lower
+
+log = logging.getLogger(__name__)
+
+
+class Resident:
+    """Loaded parts of one model. Nothing is loaded before it is asked for.
+
+    loads: parts that were read from disk, since the model was made resident. One thread at a time.
+    """
+
+    def __init__(self, family: Family, source: Source, key: load.LoadKey, plan: MemoryPlan, sizes: PartBytes) -> None:
+        self.family, self.source, self.key, self.plan, self.sizes = family, source, key, plan, sizes
+        self.loads: list[str] = []
+        self.scheduler_config: dict[str, Any] = {}
+        self._parts: Parts = {}
+        self._pipe: Any = None
+        self._slot: Any = None
+        self._mixes: Any = None
+
+    def serves(self, source: Source, dtype: str, device: str, compile_blocks: str) -> bool:
+        """Whether this is the model that a job asks for. Compiled blocks stay compiled, so a job that forbids
+        compilation needs plain ones."""
+        key = self.key
+        same = (key.folder, key.revision, key.dtype, key.device) == (str(source.folder), source.revision, dtype, device)
+        return same and key.compiled == (compile_blocks != "off")
+
+    # --- text ----------------------------------------------------------------------------------
+    @property
+    def tokenizer(self) -> Any:
+        if "tokenizer" not in self._parts:
+            self._parts["tokenizer"] = self._load("tokenizer")
+        return self._parts["tokenizer"]
+
+    def encoder(self) -> Parts:
+        """Tokenizer and text encoder, on the card where there is room for it beside what lies there, else on the host."""
+        device = self._encoder_device()
+        if "text_encoder" not in self._parts:
+            self._parts["text_encoder"] = self._load("text_encoder", dtype=self.key.dtype, device=device)
+        self._move("text_encoder", device)
+        return {"tokenizer": self.tokenizer, "text_encoder": self._parts["text_encoder"]}
+
+    def park_encoder(self) -> None:
+        """Leave the text encoder where the plan has it while clips are denoised."""
+        if "text_encoder" not in self._parts or self.plan.text_encoder == "resident":
+            return
+        if self.plan.text_encoder == "host":
+            self._move("text_encoder", "cpu")
+        else:
+            del self._parts["text_encoder"]
+        load.empty_cache()
+
+    def _encoder_device(self) -> str:
+        device = self.plan.device
+        if device == "cpu" or self.plan.text_encoder == "resident":
+            return device
+        return device if load.free_bytes(device) > 1.1 * self.sizes.text_encoder else "cpu"
+
+    # --- denoising and decoding ----------------------------------------------------------------
+    @property
+    def pipe(self) -> Any:
+        """The diffusers pipeline without its text encoder: where that one lies is no business of a denoising."""
+        if self._pipe is None:
+            self.scheduler_config = self._load("scheduler_config")
+            parts = load.load_transformers(self.family, self.source, self.plan, self.key.dtype)
+            self.loads += parts
+            parts["vae"] = load.load_vae(self.family, self.source, self.plan, self.key.dtype)
+            self.loads.append("vae")
+            self._parts |= parts
+            self._pipe = self.family.pipeline_from({**parts, "scheduler_config": self.scheduler_config})
+        return self._pipe
+
+    @property
+    def vae(self) -> Any:
+        return self.pipe.vae
+
+    @property
+    def transformers(self) -> list[Any]:
+        pipe = self.pipe
+        return [
+            part
+            for part in (getattr(pipe, name, None) for name in ("transformer", "transformer_2"))
+            if part is not None
+        ]
+
+    @property
+    def slot(self) -> Any:
+        """The place of the adapter (`adapter_slot.AdapterSlot`)."""
+        if self._slot is None:
+            from t2v_studio.engines.diffusion.adapter_slot import AdapterSlot
+
+            self._slot = AdapterSlot(*self.transformers, keep=self.plan.pristine)
+        return self._slot
+
+    @property
+    def has_slot(self) -> bool:
+        return self._slot is not None
+
+    def mixes(self) -> Any:
+        """What `preview.Projection` mixes from the latents; found at the first use."""
+        if self._mixes is None:
+            from t2v_studio.engines.diffusion.preview import find_mixes
+
+            self._mixes = find_mixes(self.family, self.vae, int(self.transformers[0].config.in_channels))
+        return self._mixes
+
+    # --- memory --------------------------------------------------------------------------------
+    def step_down(self, work: Work) -> bool:
+        """Go to the next tighter plan. Only where weights lie differently there are they loaded again.
+
+        False at the tightest plan.
+        """
+        plan = lower(self.plan, self.sizes, work)
+        if plan is None:
+            return False
+        log.warning("out of memory: from %s to %s", self.plan.label, plan.label)
+        same = (plan.weights, plan.streamed) == (self.plan.weights, self.plan.streamed)
+        self.plan = plan
+        self.key = replace(self.key, weights=plan.weights, streamed=plan.streamed)
+        if not same:
+            self._drop_weights()
+        elif self._slot is not None:
+            self._slot.keep_on(plan.pristine)
+        self.park_encoder()
+        load.empty_cache()
+        return True
+
+    def close(self) -> None:
+        """Give all memory back."""
+        self._drop_weights()
+        self._parts = {}
+        load.empty_cache()
+
+    def _drop_weights(self) -> None:
+        self._pipe = self._slot = self._mixes = None
+        self._parts = {name: part for name, part in self._parts.items() if name in ("tokenizer", "text_encoder")}
+
+    def _load(self, part: str, **arguments: Any) -> Any:
+        self.loads.append(part)
+        return self.family.load_part(part, self.source, **arguments)
+
+    def _move(self, name: str, device: str) -> None:
+        part = self._parts[name]
+        if part.device.type != device.split(":")[0]:
+            part.to(device)
