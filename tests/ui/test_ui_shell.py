@@ -11,7 +11,7 @@ from t2v_studio.settings import Settings
 from t2v_studio.ui.app import prepare_environment
 from t2v_studio.ui.tabs.generate import planned, preview_of, status_of, submit_request
 
-MOST_COMPONENTS = 150
+MOST_COMPONENTS = 260
 LABELLED = ("textbox", "number", "dropdown", "radio", "checkbox", "slider", "file", "video", "image", "dataframe")
 
 
