@@ -23,6 +23,8 @@ LEVEL = 0.95
 FLOOR_TOPICS = 8
 """Below 8 topics no criterion can pass Holm over five: see `floor_topics`."""
 FIRM_ALPHA, TENTATIVE_ALPHA = 0.80, 0.667
+EXACT_TIED = 13
+"""Most topics at which ties or zeros leave the Wilcoxon test exact: SciPy's own limit (2**13 sign patterns)."""
 _DIGITS = 9
 """Differences of topic means are rounded, so that thirds do not break ties by rounding noise."""
 
@@ -165,12 +167,31 @@ def mean_interval(d: np.ndarray, seed: int) -> tuple[float | None, float | None]
 
 
 def wilcoxon_p(d: np.ndarray) -> float:
-    """Two-sided Wilcoxon signed-rank p of the differences, zeros by Pratt; 1 where all are zero."""
-    from scipy.stats import wilcoxon
+    """Two-sided Wilcoxon signed-rank p of the differences, zeros by Pratt; 1 where all are zero.
+
+    The p of `scipy.stats.wilcoxon(d, zero_method="pratt", method="auto")`. With ties or zeros and few topics that is
+    an exact permutation of the signs, in which SciPy ranks anew at each of the 2**N patterns; ranks do not change
+    with a sign, so the same null is taken here over ranks that are given once, some sixty times as fast.
+    """
+    import numpy as np
+    from scipy.stats import permutation_test, wilcoxon
 
     if len(d) == 0 or not d.any():
         return 1.0
-    return float(wilcoxon(d, zero_method="pratt", method="auto").pvalue)
+    tied = not d.all() or len(np.unique(np.abs(d))) < len(d)
+    if not tied or len(d) > EXACT_TIED:
+        return float(wilcoxon(d, zero_method="pratt", method="auto").pvalue)
+    return float(
+        permutation_test((signed_ranks(d),), np.sum, permutation_type="samples", n_resamples=np.inf, axis=-1).pvalue
+    )
+
+
+def signed_ranks(d: np.ndarray) -> np.ndarray:
+    """Mid-ranks of |d| along the last axis with the sign of d; a zero has a rank that counts for nothing (Pratt 1959)."""
+    import numpy as np
+    from scipy.stats import rankdata
+
+    return np.asarray(np.sign(d) * rankdata(np.abs(d), axis=-1))
 
 
 def sign_flip_p(d: np.ndarray, seed: int) -> float:

@@ -45,6 +45,16 @@ def test_wilcoxon_with_zeros_by_pratt() -> None:
     assert wilcoxon_p(x - y) == pytest.approx(0.2919921875)
 
 
+def test_ties_and_zeros_give_the_p_of_scipy_itself() -> None:
+    from scipy.stats import wilcoxon
+
+    generator = np.random.default_rng(3)
+    for count in (1, 2, 5, 8, 8, 9, 15):
+        d = np.round(generator.choice([-2, -1, -2 / 3, -1 / 3, 0, 1 / 3, 2 / 3, 1, 2], count), 9)
+        expected = wilcoxon(d, zero_method="pratt").pvalue if d.any() else 1.0
+        assert wilcoxon_p(d) == pytest.approx(expected, abs=1e-12), d
+
+
 def test_ordinal_alpha_of_krippendorffs_example() -> None:
     import evalica
 

@@ -340,9 +340,6 @@ def test_the_database_is_copied_at_lock_and_close(locked) -> None:
     assert len(list(desk.workspace.backups.iterdir())) == 2
 
 
-def test_power_rows(desk: StudyDesk, monkeypatch: pytest.MonkeyPatch) -> None:
-    from t2v_studio.studies import power
-
-    monkeypatch.setattr(power, "RESAMPLES", 49)
+def test_power_rows(desk: StudyDesk) -> None:
     rows = desk.power(1.0, [4], [2])
     assert rows[0]["topics"] == 4 and rows[0]["raters"] == 2 and rows[0]["power"] == 0 and rows[0]["note"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
@@ -122,16 +121,11 @@ def build(page: Page) -> None:
     flow.wire_steps(raters, reasons, pseudonym, invite)
     flow.wire_following(run, pairs)
 
-    def simulate(points: float) -> Iterator[str]:
-        """Cell by cell, because each one takes seconds."""
-        found: list[dict[str, Any]] = []
-        cells = [(topics, raters) for raters in RATER_COUNTS for topics in TOPIC_COUNTS]
-        for done, (topics, raters) in enumerate(cells):
-            yield markup.bar(done, len(cells), "Simulating") + (study_view.power_table(found) if found else "")
-            found += studio.studies.power(float(points), [topics], [raters])
-        yield study_view.power_table(found)
+    @guarded
+    def simulate(points: float) -> str:
+        return study_view.power_table(studio.studies.power(float(points), TOPIC_COUNTS, RATER_COUNTS))
 
-    plan.click(simulate, gap, power, api_visibility="private", show_progress="hidden", trigger_mode="once")
+    plan.click(simulate, gap, power, trigger_mode="once", **QUIET)
 
 
 class _Flow:
