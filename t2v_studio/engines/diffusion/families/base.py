@@ -69,6 +69,8 @@ class Family:
     """One family. Sizes in pixels, `trained_frames` is the range within which the model was trained."""
 
     name: str
+    kind: str
+    """Which architecture: wan, cogvideox or ltx; adapters fit within a kind and width."""
     label: str
     pipeline: str
     transformer: str
@@ -93,9 +95,13 @@ class Family:
 
     schedulers: ClassVar[tuple[str, ...]] = ()
     """Scheduler classes that a model folder may name; anything else is refused."""
-    part_names: ClassVar[tuple[str, ...]] = ("tokenizer", "text_encoder", "transformer", "vae", "scheduler_config")
     cfg_batched: ClassVar[bool] = False
     """Whether guidance runs both passes as one batch of two (True) or one after the other."""
+
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """What a model of this family consists of."""
+        return ("tokenizer", "text_encoder", "transformer", "vae", "scheduler_config")
 
     # rules
 
@@ -124,13 +130,14 @@ class Family:
                 f"{self.label} needs sides that are multiples of {self.size_multiple}."
             )
         low, high = self.trained_frames
-        if not low <= made <= high:
-            span = f"{low} to {high}" if low != high else f"{low}"
+        if made < low:
             notes.append(
-                f"{made} frames a scene lie outside the trained range of {self.label} ({span}): "
-                "the first frames may be blurred or grey. 33, 49 or 81 frames look better and take longer."
-                if made < low
-                else f"{made} frames a scene lie beyond what {self.label} was trained on ({span}): motion may repeat."
+                f"{made} frames a scene are fewer than {self.label} was trained on ({low} to {high}): the first ones "
+                f"may be blurred or grey. From {low} on it looks better, and takes longer."
+            )
+        elif made > high:
+            notes.append(
+                f"{made} frames a scene are more than {self.label} was trained on ({high}): motion may repeat."
             )
         return notes
 
@@ -288,8 +295,8 @@ class Family:
 
     # training
 
-    def objective(self, scheduler_config: Mapping[str, Any]) -> Objective:
-        """What a trainer needs: noise levels, noising, target and the forward call."""
+    def objective(self, scheduler_config: Mapping[str, Any], *, height: int = 480) -> Objective:
+        """What a trainer needs: noise levels (larger pictures want more noise), noising, target, forward call."""
         raise NotImplementedError
 
     # size and cost

@@ -21,7 +21,7 @@ TALL_HEIGHT, TALL_WIDTH = 700, 1200
 
 @dataclass(frozen=True)
 class WanFamily(Family):
-    """boundary: share of the time range below which the second expert takes over (Wan 2.2 A14B).
+    """boundary: share of the time range below which `transformer_2` takes over (Wan 2.2 A14B).
 
     expand_timesteps: one timestep a token, as TI2V-5B was trained.
     shifts: flow shift at 480p and at 720p.
@@ -30,6 +30,11 @@ class WanFamily(Family):
     boundary: float | None = None
     expand_timesteps: bool = False
     shifts: tuple[float, float] = (3.0, 5.0)
+
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        experts = ("transformer",) if self.boundary is None else ("transformer", "transformer_2")
+        return ("tokenizer", "text_encoder", *experts, "vae", "scheduler_config")
 
     schedulers: ClassVar[tuple[str, ...]] = ("UniPCMultistepScheduler", "FlowMatchEulerDiscreteScheduler")
 
@@ -58,6 +63,9 @@ class WanFamily(Family):
         self, *, frames: int, width: int, height: int, steps: int, guidance: float, fps: float
     ) -> dict[str, Any]:
         clip = super().call_kwargs(frames=frames, width=width, height=height, steps=steps, guidance=guidance, fps=fps)
+        if self.boundary is not None:
+            # the model's own pair is 4 and 3: the low-noise expert takes two thirds of the excess over 1
+            clip["guidance_scale_2"] = 1 + (guidance - 1) * 2 / 3
         # encode_prompt's own default is 226; the model was trained at 512
         return {**clip, "max_sequence_length": self.text_tokens}
 
@@ -129,6 +137,7 @@ class WanFamily(Family):
 
 WAN = WanFamily(
     name="wan",
+    kind="wan",
     label="Wan 2.1",
     pipeline="WanPipeline",
     transformer="WanTransformer3DModel",
