@@ -31,7 +31,8 @@ class SceneSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     engine: str = ""
-    """Another engine draws the scene ("local")."""
+    """Another engine draws the scene ("local"), for this reason."""
+    reason: str = ""
     seed: int | None = None
     steps: int | None = None
     guidance: float | None = None
@@ -105,7 +106,7 @@ class Provenance:
 StepReport = Callable[[int, int], None]
 """Called with (steps done, steps in all) within a scene; raises CancelledError to stop.
 
-May carry `show(picture)`, which takes an RGB picture of the work so far.
+May carry `show(picture)`, which takes an RGB picture of the work so far, and `say(text)`: what is being done.
 """
 
 PrepareReport = Callable[[str, int, int, str], None]

@@ -8,12 +8,12 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from t2v_studio.engines.base import Canvas, Engine
+from t2v_studio.engines.base import Canvas, Engine, SceneSettings
 from t2v_studio.errors import LimitError, StudioError, UnavailableError
 from t2v_studio.library.passages import Evidence
 from t2v_studio.planning.plan import ScenePlan
@@ -86,20 +86,23 @@ def produce(
     video_id: str = "",
     output: Path | None = None,
     local: Callable[[], Engine] | None = None,
+    scene_settings: tuple[SceneSettings | None, ...] = (),
 ) -> VideoRecord:
     """Make a video: outputs/videos/<id>/ with video, poster, subtitles, stills, plan and record.
 
     video_id: its id, for a caller that goes on after a kill; by default a new one.
     output: a copy goes there, with its side files. local: gives the engine for scenes where `engine`
-    fails and the request allows it; by default the registry's. Notices in the record say whatever was
+    fails and the request allows it; by default the registry's. scene_settings: what each scene starts with, where an
+    earlier drawing of it found something better than the request. Notices in the record say whatever was
     rounded, replaced or left out. Raises StudioError; nothing is left behind then.
     """
     if output is not None:
         check_output(output)
     started = time.perf_counter()
     instead = (local or _local_engine) if request.fallback_local_on_fail and engine.name != "local" else None
-    engine, notices = _able(engine, instead)
+    engine, notices = _able(engine, instead, request)
     request, plan, canvas, rounded = settled(request, planned.plan, engine, settings)
+    canvas = replace(canvas, scene_settings=scene_settings)
     notices = [*planned.notices, *notices, *rounded, *_engine_notices(engine, plan, canvas)]
     records.sweep_unfinished(workspace)
     video_id = video_id or new_id("vid")
@@ -150,7 +153,8 @@ def again(
     output: Path | None = None,
     local: Callable[[], Engine] | None = None,
 ) -> VideoRecord:
-    """The video of a record once more, as a new video: same plan, seed, size and number of frames.
+    """The video of a record once more, as a new video: same plan, seed, size and number of frames, and each scene with
+    the settings that its retries had found.
 
     A notice says so where the frames differ (another version of the engine or a library).
     """
@@ -165,6 +169,7 @@ def again(
         check_cancelled=check_cancelled,
         output=output,
         local=local,
+        scene_settings=settings_of(record),
     )
     if made.frames_sha256 != record.frames_sha256:
         changed = [name for name, version in made.versions.items() if record.versions.get(name) != version]
@@ -173,9 +178,20 @@ def again(
     return made
 
 
-def _able(engine: Engine, instead: Callable[[], Engine] | None) -> tuple[Engine, list[str]]:
+def settings_of(record: VideoRecord) -> tuple[SceneSettings | None, ...]:
+    """What each scene of a record was drawn with, to draw it so again."""
+    found = []
+    for scene in record.scenes:
+        settings = SceneSettings.model_validate(scene.settings)
+        if scene.engine == "local" != record.request.engine:
+            settings = settings.model_copy(update={"engine": "local", "reason": settings.reason or scene.fallback})
+        found.append(settings)
+    return tuple(found)
+
+
+def _able(engine: Engine, instead: Callable[[], Engine] | None, request: VideoRequest) -> tuple[Engine, list[str]]:
     """The engine, or the local one where it cannot run here at all and the request allows that."""
-    state = engine.availability()
+    state = engine.availability(request.diffusion() if engine.name == "diffusion" else None)
     if state.ok:
         return engine, []
     if instead is None:
@@ -269,12 +285,19 @@ def _record(
         verdict=verdict.name,
         measures=verdict.measures,
         notices=[*notices, *rendered.notices, *encoded.notices, *_verdict_notices(rendered.verdicts)],
-        versions=records.versions(),
+        adapter=_adapter(rendered),
+        versions=records.versions(diffusion=any(scene.engine == "diffusion" for scene in rendered.scenes)),
         timings_s={},
         files={"video": f"video{encoded.path.suffix}", "srt": "subtitles.srt", "vtt": "subtitles.vtt"},
         video_sha256="",
         frames_sha256=encoded.frames_sha256,
     )
+
+
+def _adapter(rendered: Rendered) -> dict[str, Any] | None:
+    """The adapter of the first scene that wore one; what each scene wore stands with the scene."""
+    worn = [scene.details["adapter"] for scene in rendered.scenes if scene.details.get("adapter")]
+    return {name: value for name, value in worn[0].items() if name != "seconds"} if worn else None
 
 
 def _verdict_notices(verdicts: list[Verdict]) -> list[str]:

@@ -28,6 +28,10 @@ class SceneRecord(BaseModel):
     duration_s: float
     retries: list[dict[str, Any]] = Field(default_factory=list)
     fallback: str = ""
+    settings: dict[str, Any] = Field(
+        default_factory=dict, description="What retries changed (`SceneSettings`); enough to draw the scene again."
+    )
+    details: dict[str, Any] = Field(default_factory=dict, description="How it was made: tier, tokens, timings, limit.")
     verdict: str = "ok"
     measures: dict[str, float] = Field(default_factory=dict)
 

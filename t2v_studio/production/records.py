@@ -6,6 +6,7 @@ import json
 import logging
 import platform
 import shutil
+import sys
 import time
 from importlib import metadata
 from pathlib import Path
@@ -26,6 +27,7 @@ UNFINISHED = "unfinished-"
 UNFINISHED_KEPT_S = 24 * 3600.0
 
 _PACKAGES = ("t2v-studio", "numpy", "skia-python", "ziamath", "imageio-ffmpeg", "opencv-python-headless", "pydantic")
+_DIFFUSION = ("torch", "diffusers", "transformers", "peft", "safetensors", "accelerate")
 
 
 def parse_record(data: Any, named: str = "record") -> VideoRecord:
@@ -203,12 +205,15 @@ def sweep_unfinished(workspace: Workspace, *, older_than_s: float = UNFINISHED_K
     return count
 
 
-def versions() -> dict[str, str]:
-    """Versions of what decides the pixels: packages, ffmpeg and Python."""
+def versions(*, diffusion: bool = False) -> dict[str, str]:
+    """Versions of what decides the pixels: packages and Python; diffusion: its libraries and the CUDA of torch, too."""
     found = {"python": platform.python_version()}
-    for name in _PACKAGES:
+    for name in (*_PACKAGES, *_DIFFUSION) if diffusion else _PACKAGES:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
+    torch = sys.modules.get("torch")
+    if diffusion and torch is not None and torch.version.cuda:
+        found["cuda"] = torch.version.cuda
     return found
