@@ -6,6 +6,8 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 _STOPWORDS = "en"
 
 
@@ -38,11 +40,22 @@ class LexicalIndex:
         if self._model is None or not words or k < 1:
             return []
         scores = self._model.get_scores(words)
+        best = _best_places(scores, k)
         ranked = sorted(
-            ((self._ids[place], float(scores[place])) for place in scores.nonzero()[0]),
-            key=lambda pair: (-round(pair[1], 6), pair[0]),
+            ((self._ids[place], float(scores[place])) for place in best), key=lambda pair: (-round(pair[1], 6), pair[0])
         )
         return ranked[:k]
+
+
+def _best_places(scores: np.ndarray, k: int) -> list[int]:
+    """The places of the k highest scores above 0, and of all that equal the last of them to six digits.
+
+    Sorting every passage that shares a word took half a second at 50,000 passages.
+    """
+    rounded = scores.round(6)
+    lowest = float(np.partition(rounded, -k)[-k]) if k < len(rounded) else 0.0
+    found: list[int] = np.flatnonzero((scores > 0) & (rounded >= lowest)).tolist()
+    return found
 
 
 def _stemmer() -> Any:

@@ -21,7 +21,10 @@ from t2v_studio.library.sentences import split
 from t2v_studio.settings import Settings
 from t2v_studio.workspace import Workspace
 
-_BULLET = re.compile(r"^(?:[•▪◦■]|\d{1,2}[.)])\s+(?=[A-Z])")
+_LEAD = re.compile(r"^(?:[^\w\s\"“‘(\[]|Ì|\d{1,2}[.)]|[a-z][.)])\s+(?=[A-Z])")
+"""A bullet (also in a glyph that its font maps to Ì) or the number of a list's item."""
+_RUN_IN = re.compile(r"^[A-Z][\w’'-]*(?: [\w’'()-]+){0,5} [–—] (?=[A-Z]\S* \S+ \S+ \S+)")
+"""A term set before the sentence that explains it: "Margin – The margin is …"."""
 WEAK_SCORE = 0.28
 """Below this best cosine a result is called weak: no off-topic question of 26 reached it, 94 % of 128 on-topic ones did."""
 MOST_QUERY_CHARS = 2000
@@ -150,7 +153,7 @@ def _evidence(
     scored: list[tuple[float, int, int, str]] = []
     offsets: dict[tuple[int, int], int] = {}
     for rank, one in enumerate(chosen):
-        sentences = [_BULLET.sub("", sentence) for sentence in split(one.passage.text)]
+        sentences = [_RUN_IN.sub("", _LEAD.sub("", sentence)) for sentence in split(one.passage.text)]
         exercise = is_exercise(one.passage.section)
         fit = [place for place, sentence in enumerate(sentences) if not exercise and is_quotable(sentence)]
         vectors = _sentence_vectors([sentences[place] for place in fit], embedder, memory)

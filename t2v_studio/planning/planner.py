@@ -13,6 +13,7 @@ from t2v_studio.errors import StudioError
 from t2v_studio.library.passages import Evidence, Outcome, SearchResult
 from t2v_studio.planning.grounding import report
 from t2v_studio.planning.lesson import LessonRequest, bare_plan, fill
+from t2v_studio.planning.llm_planner import Draft, draft_with_model
 from t2v_studio.planning.plan import Retrieval, Scene, ScenePlan, Source, Step
 from t2v_studio.planning.prompts import write_prompts
 from t2v_studio.planning.selection import (
@@ -24,9 +25,10 @@ from t2v_studio.planning.selection import (
     Slot,
     best_sentences,
     choose,
+    fitness,
     telling_stems,
 )
-from t2v_studio.planning.sentences import content_stems, term
+from t2v_studio.planning.sentences import content_stems, run_in, section_label, term
 from t2v_studio.planning.subject import Subject
 from t2v_studio.planning.templates import Template, TemplateScene, TemplateStep, load_templates
 from t2v_studio.settings import Settings
@@ -51,6 +53,8 @@ class Planned:
     evidence: dict[str, list[Evidence]] = field(default_factory=dict)
     grounding: dict | None = None
     notices: list[str] = field(default_factory=list)
+    drafted: Draft | None = None
+    """What a language model wrote, for the other arm of a pair."""
 
 
 @dataclass
@@ -83,18 +87,26 @@ class _Sources:
         return self.held[key].id
 
 
-def plan_topic(lesson: LessonRequest, settings: Settings, search: Search | None) -> Planned:
+def plan_topic(
+    lesson: LessonRequest, settings: Settings, search: Search | None, drafted: Draft | None = None
+) -> Planned:
     """The plan of a topic; with `use_rag` also its evidence and the grounding against the plan without.
+
+    drafted: the lesson that a language model has written; by default it is asked here where the lesson wants one.
 
     Raises unknown_name for an unknown template, and StudioError no_search where retrieval is asked for
     without a library. A search that finds nothing is a notice, not an error.
     """
     template = fill(lesson, load_templates())
+    if drafted is None and lesson.use_llm_planner:
+        drafted = draft_with_model(lesson, template, settings)
+    template = drafted.template if drafted else template
     pictures = {scene.id: scene.prompt for scene in template.scenes}
-    bare = bare_plan(lesson, template)
+    bare = bare_plan(lesson, template).model_copy(update={"planner": drafted.note if drafted else None})
+    said = list(drafted.notices) if drafted else []
     control = write_prompts(bare, template, pictures, [], few_shot=lesson.course_few_shot)
     if not lesson.use_rag:
-        return Planned(control)
+        return Planned(control, notices=said, drafted=drafted)
     if search is None:
         raise StudioError(
             "no_search", "use_rag: there is no library to search.", "Add a book first, or plan without retrieval."
@@ -103,7 +115,7 @@ def plan_topic(lesson: LessonRequest, settings: Settings, search: Search | None)
     plan, evidence, notices, block = treat(lesson, template, bare, settings, search)
     plan = write_prompts(plan, template, pictures, block, few_shot=lesson.course_few_shot)
     plan = ScenePlan.model_validate(plan.model_dump())
-    return Planned(plan, evidence, report(plan, control, evidence), notices)
+    return Planned(plan, evidence, report(plan, control, evidence), [*said, *notices], drafted)
 
 
 _Treated = tuple[ScenePlan, dict[str, list[Evidence]], list[str], list[str]]
@@ -141,7 +153,7 @@ def _semantic(
     evidence: dict[str, list[Evidence]] = {}
     outcomes: dict[str, Outcome] = {}
     for n, (scene, result) in enumerate(zip(bare.scenes, results, strict=True)):
-        mine = [(slot.step, item) for slot, item in zip(slots, chosen, strict=True) if slot.scene == n]
+        mine = [(_told(slot, item, pool), item) for slot, item in zip(slots, chosen, strict=True) if slot.scene == n]
         picked = [item for _, item in mine]
         outcomes[scene.id] = _outcome(result, picked)
         if any(picked):
@@ -206,10 +218,20 @@ def _said(step: TemplateStep, found: Candidate | None, subject: Subject, taken: 
         return Step(say=step.say, show=step.show)
     show = step.show
     if step.heading:
-        named = "" if step.defines else term(found.text, found.evidence.passage.text, subject.own_stems, taken)
+        passage = found.evidence.passage.text
+        named = "" if step.defines else run_in(found.quote, passage, subject.own_stems, taken)
+        named = named or ("" if step.defines else term(found.text, passage, subject.own_stems, taken))
         show = named or step.heading
     taken.add(show.lower())
     return Step(say=found.text, show=show[:80], cites=[sources.cite(found)])
+
+
+def _told(slot: Slot, found: Candidate | None, pool: Pool) -> TemplateStep:
+    """The step as a sentence tells it: one that is about the topic and gives another kind of answer takes no label from it."""
+    if found is None or not slot.step.cues or fitness(slot, found, pool):
+        return slot.step
+    heading = section_label(found.evidence.passage.section, pool.subject.own_stems) or _QUOTED["heading"]
+    return slot.step.model_copy(update={"heading": heading, "defines": False})
 
 
 FARTHER = 0.06

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from t2v_studio.library.passages import Evidence, Quote
-from t2v_studio.planning.sentences import content_stems, garbled, sentences_of, trim
+from t2v_studio.planning.sentences import aloud, content_stems, garbled, sentences_of, trim
 from t2v_studio.planning.subject import Subject
 from t2v_studio.planning.templates import Template, TemplateStep
 
@@ -149,7 +149,8 @@ def choose(slots: list[Slot], pool: Pool, limits: list[Limits]) -> list[Candidat
     """For each slot its sentence, or None where nothing fits: the assignment with the highest sum of fitness.
 
     No sentence, and nothing nearly like it, is said twice; a scene keeps to its limits. A scene that would
-    cite nothing gets its best free sentence above LAST_FLOOR, else one that is at least about the topic.
+    cite nothing gets its best free sentence above LAST_FLOOR, else one that is at least about the topic; so do the
+    steps of a free topic, whose own text says little.
     """
     items = [pool.candidates[key] for key in sorted(pool.candidates)]
     gains = [[fitness(slot, item, pool) for item in items] for slot in slots]
@@ -171,6 +172,7 @@ def choose(slots: list[Slot], pool: Pool, limits: list[Limits]) -> list[Candidat
     _fill_empty_scenes(chosen, gains, LAST_FLOOR, slots, items, limits)
     loose = [[_on_topic(slot, item, pool) for item in items] for slot in slots]
     _fill_empty_scenes(chosen, loose, TOPIC_FLOOR, slots, items, limits)
+    _fill_free_steps(chosen, loose, slots, items, limits)
     _drop_old_news(chosen, slots, items)
     return [None if m is None else items[m] for m in chosen]
 
@@ -212,7 +214,7 @@ def _on_topic(slot: Slot, item: Candidate, pool: Pool) -> float:
         return 0.0
     if not slot.step.cues and not slot.step.defines and not item.stems & slot.telling:
         return 0.0
-    return round(close + 0.05 * about - faults(item), 6)
+    return round(close + 0.05 * about + 0.05 * pool.subject.named(item.text) - faults(item), 6)
 
 
 def faults(item: Candidate) -> float:
@@ -220,7 +222,9 @@ def faults(item: Candidate) -> float:
     text = item.text
     lost = 0.1 * bool(_UNNAMED.match(text))
     lost += 0.03 * bool(re.match(r"We\b|One\b|There\b", text))
-    lost += 0.12 * bool(re.search(r"\b[B-HJ-Zα-ω]\b(?!-)|\b[b-z]\b(?!-)", text)) + 0.04 * bool(re.search(r"\d", text))
+    lost += 0.12 * bool(re.search(r"\b[B-HJ-Zα-ω]\b(?!-)|\b[b-z]\b(?!-)", aloud(text))) + 0.04 * bool(
+        re.search(r"\d", text)
+    )
     lost += 0.3 * (len(_NUMBER.findall(text)) > 1)
     lost += 0.25 * bool(_EXERCISE.search(item.evidence.passage.section))
     return lost + 0.008 * max(0, len(text.split()) - WORDS_A_STEP)
@@ -302,6 +306,32 @@ def _fill_empty_scenes(
             if m not in chosen and not _said_before(items[m], said) and _fits([items[m]], limits[scene]):
                 chosen[n] = m
                 break
+
+
+def _fill_free_steps(
+    chosen: list[int | None],
+    gains: list[list[float]],
+    slots: list[Slot],
+    items: list[Candidate],
+    limits: list[Limits],
+) -> None:
+    """Give the silent steps of a free topic sentences about it, each to the step whose question it answers best."""
+    best = [max(column) for column in zip(*gains, strict=True)]
+    pairs = sorted(
+        (-gains[n][m], n, m)
+        for n, slot in enumerate(slots)
+        for m in range(len(items))
+        if slot.step.cues and gains[n][m] >= max(TOPIC_FLOOR, best[m] - SPREAD)
+    )
+    for _, n, m in pairs:
+        if chosen[n] is not None or m in chosen:
+            continue
+        said = [items[k] for k in chosen if k is not None]
+        scene = [
+            items[k] for slot, k in zip(slots, chosen, strict=True) if slot.scene == slots[n].scene and k is not None
+        ]
+        if not _said_before(items[m], said) and _fits([*scene, items[m]], limits[slots[n].scene]):
+            chosen[n] = m
 
 
 def _drop_old_news(chosen: list[int | None], slots: list[Slot], items: list[Candidate]) -> None:

@@ -14,6 +14,7 @@ from itertools import pairwise
 from t2v_studio.library.sentences import split
 from t2v_studio.planning.vocabulary import ADJUNCT, FUNCTION_WORDS, TWO_LETTERS, VERBS, WEAK
 
+_BE = frozenset(["is", "are", "was", "were", "can", "will", "may", "must", "should", "does", "do", "has", "have"])
 MIN_WORDS = 6
 MAX_WORDS = 28
 """Longest `say`, in words: ten seconds of speech. A limit of 22 cost too many good sentences; long ones lose in the choice instead."""
@@ -46,7 +47,7 @@ _LEADING = re.compile(
     r"Thirdly|Next|Now|Similarly|Likewise|Also|Note|Notice|Recall|For example|For instance|On the other hand|On the contrary|In contrast|By contrast|"
     r"In other words|In particular|As a result|As a consequence|In this case|That is|In general|Intuitively|More precisely|Specifically|In summary|"
     r"To summari[sz]e|In short|Again|Alternatively|Instead|Conversely|At the same time|As before|As usual|Equivalently|Besides|Still|Yet)\s*,\s*(?:that\s+)?"
-    r"|^(?:Note|Notice|Observe|Recall|Remember)\s+(?:also\s+)?that\s+|^(?:Hence|Thus|Therefore|So|But|And|Now|Then|Also)\s+(?:(?:we\s+see\s+)?that\s+)?(?=[a-z])"
+    r"|^(?:Note|Notice|Observe|Recall|Remember)\s+(?:also\s+)?that\s+|^(?:Hence|Thus|Therefore|So|But|And|Now(?! that\b)|Then|Also)\s+(?:(?:we\s+see\s+)?that\s+)?(?=[a-z])"
     r"|^(?:It turns out|It can be shown|It is well known|It is known|It is clear|It is obvious|It follows|We see|We know|One can show|This means|In fact)\s+that,?\s+"
     r"|^Summari[sz]ing[^,]{0,40},\s+(?:we \w+ that\s+)?"
     r"|^As we (?:have seen|know|saw|can see),\s+|^We (?:have seen|see|saw|know)\s+(?:above\s+)?that\s+",
@@ -71,11 +72,13 @@ _LEANS = re.compile(
     r"in what follows|recall that|this (?:is|means|gives|was|can|may|will|implies|leads|shows|allows|makes)|to do this|the same (?:way|manner|as before))\b"
     r"|(?<!but )(?<!and )\bsuch (?!as\b|that\b)|^(?:\S+\s+){1,7}(?:this|these|those)\b"
     r"|\b(?:this|these|those) (?:two|three|four|kinds?|sort|type|property|fact|idea|question|point|example|parameter|function|value|term|product)"
+    r"|\b(?:in|by|with) the \w+ (?:theorem|figure|table|equation|listing)\.$"
     r"|\b(?:two|three|four|five|several)\b[^.,:]{0,30}\b(?:reasons|ways|cases|problems|steps|options|types|kinds|things|parts|versions)\.$",
     re.IGNORECASE,
 )
 _CARRIES_OVER = re.compile(
     r"^(?:\S+\s+){0,4}(?:it|they|them)\b(?! is (?:possible|necessary|important|useful|easy|hard|common|convenient|clear|known))|\binstead\b(?! of)|^(?:\S+\s+){0,3}then\b"
+    r"|^(?:Contrary to|Unlike|Compared (?:to|with)|In contrast to|As opposed to)\b[^,]*, (?:it|they)\b"
     r"|\bthe (?:first|second|third|last|other|reverse) (?:one|way|order|case|step|approach|method|option|two)\b|\bonce more\b|\bagain and again\b(?=[^.])",
     re.IGNORECASE,
 )
@@ -93,6 +96,9 @@ _CODE = re.compile(
 _MATHS = re.compile(
     r"[=<>≜∑∫∂√∏{}\\|^_~≤≥≈≠∈∉⊂∪∩∀∃→←↔⇒⇔∇∞±×÷∗·+∆∝⟨⟩⊤¬∧∨†‡§¶•■□◦]|[\ue000-\uf8ff]|[\u0300-\u036f]|[\x00-\x08\x0b-\x1f\x7f\ufffd]|[\u2100-\u214f\u2070-\u209c]|[−*/](?=\s|\d)|\w−\w|[å](?=\s)"
 )
+_STEP_SIZE = re.compile(r"(?<![^\s(])[∆Δ][a-z](?=[\s.,;)])")
+"""A step size is read aloud as one symbol: "∆t is too large"."""
+_GERUND = re.compile(r"^[A-Z][a-z]+ing\b")
 _BROKEN = re.compile(r"[\ue000-\uf8ff\ufffd\x00-\x08\x0b-\x1f≜]|[åÕ](?=\s)|\s[\u0300-\u036f]")
 _BIG_O = re.compile(r"\b[OΘΩ]\([^()]{1,24}(?:\([^()]*\))?[^()]{0,6}\)")
 _MATHS_LETTERS = re.compile("[\U0001d400-\U0001d7ff]")
@@ -124,6 +130,11 @@ def clean(sentence: str) -> str:
     return text[:1].upper() + text[1:] if re.match(r"[a-z]+\b(?!-)", text) and text != sentence[: len(text)] else text
 
 
+def aloud(text: str) -> str:
+    """The text with step sizes as the words they are read as."""
+    return _STEP_SIZE.sub("step", text)
+
+
 def garbled(passage: str) -> bool:
     """Whether a passage holds signs of broken glyphs: then a lone letter may be the rest of a lost symbol."""
     return _BROKEN.search(passage) is not None
@@ -151,8 +162,10 @@ def refusal(sentence: str, symbols: int = 1) -> str:
         ("broken hyphen", _HYPHEN_BREAK),
         ("heading", _HEADING_GLUE),
     ):
-        if pattern.search(sentence):
+        if pattern.search(aloud(sentence) if pattern is _MATHS else sentence):
             return name
+    if _GERUND.match(sentence) and not any(word.lower() in VERBS | _BE for word in words[1:]):
+        return "heading"
     if any(sentence.count(a) != sentence.count(b) for a, b in ("()", "[]", "“”")) or sentence.count('"') % 2:
         return "unbalanced"
     return _by_tokens(_BIG_O.sub("time", sentence).split(), symbols)
@@ -267,6 +280,25 @@ def term(sentence: str, passage: str, topic: set[str], taken: set[str]) -> str:
         if score > best_score:
             best, best_score = phrase, score
     return best[:1].upper() + best[1:]
+
+
+def run_in(quote: str, passage: str, topic: set[str], taken: set[str]) -> str:
+    """The term that the book sets before a sentence: "Margin" in "Margin – The margin is …"; else empty."""
+    match = re.search(r"(?:^|[\n.!?…\]] ?)(?:\S )?([A-Z][^\n.–—]{2,34}) [–—] $", passage[: max(passage.find(quote), 0)])
+    return _as_label(match[1] if match else "", topic, taken)
+
+
+def section_label(section: str, topic: set[str]) -> str:
+    """The innermost heading as a label, without its number; empty where it names the topic alone or is too long."""
+    title = re.sub(r"^(?:[A-Z]|\d+)?(?:\.\d+)*\.?\s+", "", section.rsplit(" > ", 1)[-1])
+    return _as_label(re.sub(r"\s*\([^()]*\)|\s*\*$", "", title).strip(), topic, set())
+
+
+def _as_label(text: str, topic: set[str], taken: set[str]) -> str:
+    stems = {stem(word) for word in re.findall(r"[\w-]+", text) if word.lower() not in FUNCTION_WORDS}
+    if not 3 <= len(text) <= 36 or text.lower() in taken or stems <= topic or _MATHS.search(text) or ":" in text:
+        return ""
+    return text
 
 
 def _noun_phrases(sentence: str) -> list[tuple[int, str]]:

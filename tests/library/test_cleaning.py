@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from t2v_studio.library.cleaning import fold, joined, title_key, vocabulary
+from t2v_studio.library.paragraphs import atoms
 from t2v_studio.library.reading import Line, OutlineEntry, Page
 from t2v_studio.library.running import running_lines
 from t2v_studio.library.scripts import main_type, position, script
+from t2v_studio.library.sections import Placed
 from t2v_studio.library.sentences import split
 
 
@@ -92,3 +94,15 @@ def test_small_raised_type_becomes_an_exponent() -> None:
     assert script("n+1", position(7.0, 604.0, size, baseline)) == "ⁿ⁺¹"
     assert script("i", position(7.0, 598.0, size, baseline)) == "ᵢ"
     assert script("word", position(11.0, 600.0, size, baseline)) == "word"
+
+
+def test_signs_that_no_reader_knows_become_gaps_and_broken_words_do_not() -> None:
+    known = vocabulary(["published in the year and runs fast"])
+    lines = [
+        "\ufffd\ufffdThe puzzle was first published in \ufffd\ufffd\ufffd\ufffd, long before computers.",
+        "The \ufffdrst rotation of the array takes linear time in all.",
+    ]
+    placed = [Placed(Line(text), text, 1, "Hanoi") for text in lines]
+    whole, broken = atoms(placed, 0.0, known)
+    assert (whole.text, whole.reason) == ("The puzzle was first published in […], long before computers.", "")
+    assert broken.reason == "unreadable" and "\ufffdrst" in broken.text

@@ -9,6 +9,7 @@ from library_stand_ins import HashingEmbedder, add, passage
 from t2v_studio.errors import InputError, NotFoundError
 from t2v_studio.library import search as search_module
 from t2v_studio.library.index_numpy import NumpyIndex
+from t2v_studio.library.lexical import LexicalIndex
 from t2v_studio.library.passages import Outcome, SearchResult
 from t2v_studio.library.search import SearchMemory, search
 from t2v_studio.settings import Settings
@@ -228,3 +229,24 @@ def test_a_cancel_while_embedding_leaves_no_new_collection() -> None:
     with pytest.raises(CancelledError):
         build_collection(index, HashingEmbedder(), [passage(ONE, 0, DESCENT)], "bk-new", cancel)
     assert index.collections() == []
+
+
+def test_a_term_set_before_a_sentence_and_a_list_mark_are_no_part_of_the_quote(library: Library) -> None:
+    text = (
+        "Ì Pruning – Pruning removes the branches of a tree that memorise noise.\n"
+        "a. Grow the tree until every leaf of it holds one class only."
+    )
+    listed = passage(TWO, 0, text, page=9)
+    add(library.workspace, library.index, library.embedder, [listed], title="Cards")
+    hit = next(hit for hit in library.search("pruning the branches of a tree", k=3).hits if hit.book == "Cards")
+    assert sorted(quote.text for quote in hit.sentences) == [
+        "Grow the tree until every leaf of it holds one class only.",
+        "Pruning removes the branches of a tree that memorise noise.",
+    ]
+
+
+def test_the_best_words_come_first_and_equal_ones_by_id() -> None:
+    words = LexicalIndex(["c", "a", "b", "d"], ["tree tree leaf", "leaf node", "leaf node", "grass"])
+    assert [one for one, _ in words.query("leaf", 2)] == ["a", "b"]
+    assert [one for one, _ in words.query("leaf tree", 9)] == ["c", "a", "b"]
+    assert words.query("water", 3) == []

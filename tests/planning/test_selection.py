@@ -9,7 +9,7 @@ from small_book import evidence_of
 
 from t2v_studio.library.passages import Quote, SearchResult
 from t2v_studio.planning.lesson import LessonRequest
-from t2v_studio.planning.planner import plan_topic
+from t2v_studio.planning.planner import _told, plan_topic
 from t2v_studio.planning.selection import Limits, Pool, Slot, choose
 from t2v_studio.planning.subject import Subject
 from t2v_studio.planning.templates import TemplateStep
@@ -100,3 +100,17 @@ def test_named_lessons_keep_their_labels_and_ask_step_by_step(
     assert len(asked) == len(set(asked)) <= 1 + len(control.scenes) + len(steps)
     large = next(a for a, b in steps if b.show == "Too large: it diverges")
     assert large.say == TOO_LARGE
+
+
+def test_silent_steps_of_a_free_topic_say_what_is_about_it_and_take_the_books_label() -> None:
+    """The sentence holds no mark of the step's kind of answer, so the step's own label would be untrue."""
+    text = "Gradient descent lowers a cost function little by little."
+    pool, close = pool_of({text: 0.6})
+    step = TemplateStep(say="What it rests on.", show="The assumptions", cues=["assum*"], heading="The conditions")
+    settled = Slot(0, step, close)
+    other = Slot(0, step.model_copy(update={"cues": ["lowers"], "heading": "The result"}), {})
+    chosen = choose([settled, other], pool, [Limits(3, 80)])
+    assert [one.text if one else "" for one in chosen] == [text, ""]
+    assert chosen[0] is not None
+    assert _told(settled, chosen[0], pool).heading == "Learning rate"
+    assert _told(other, None, pool).heading == "The result"

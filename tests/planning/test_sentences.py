@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from t2v_studio.planning.sentences import clean, content_stems, garbled, refusal, sentences_of, stem, term, trim
+from t2v_studio.planning.sentences import (
+    clean,
+    content_stems,
+    garbled,
+    refusal,
+    run_in,
+    section_label,
+    sentences_of,
+    stem,
+    term,
+    trim,
+)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +40,9 @@ from t2v_studio.planning.sentences import clean, content_stems, garbled, refusal
         ("Values at xi and yj and zk must agree with each other.", "formula"),
         ("The parame- ters are updated once in every single iteration.", "broken hyphen"),
         ("Stability properties The method is stable for small time steps.", "heading"),
+        ("Fulfilling the equation at discrete time points of the mesh.", "heading"),
+        ("Contrary to the simple tree, it is highly uninterpretable.", "carries over"),
+        ("The stability of the scheme demands ∆t ≤ 1 for all modes.", "formula"),
     ],
 )
 def test_refused(sentence: str, reason: str) -> None:
@@ -49,6 +63,14 @@ def test_refused(sentence: str, reason: str) -> None:
             "It is important to standardize the data before training.",
         ),
         ("Merge sort runs in O(n log n) time on every input.", "Merge sort runs in O(n log n) time on every input."),
+        (
+            "The solution oscillates if ∆t is too large for the decay.",
+            "The solution oscillates if ∆t is too large for the decay.",
+        ),
+        (
+            "Now that the centers are chosen, run the usual method.",
+            "Now that the centers are chosen, run the usual method.",
+        ),
     ],
 )
 def test_cleaned(sentence: str, said: str) -> None:
@@ -140,3 +162,13 @@ def test_stems_join_inflections() -> None:
     assert stem("minimizing") == stem("minimized") == stem("minimizes")
     assert stem("stopped") == stem("stops")
     assert "the" not in content_stems("the margin of the classes")
+
+
+def test_labels_from_the_book() -> None:
+    passage = "It has two parts. ❒ Optimal margin – The widest street wins. It is unique."
+    assert run_in("The widest street wins.", passage, set(), set()) == "Optimal margin"
+    assert run_in("The widest street wins.", passage, set(), {"optimal margin"}) == ""
+    assert run_in("It is unique.", passage, set(), set()) == ""
+    assert section_label("14 Kernels > 14.5.3 Choosing C", {"svm"}) == "Choosing C"
+    assert section_label("14 Kernels > 14.5 Support vector machines (SVMs)", {"support", "vector", "machin"}) == ""
+    assert section_label("3 ODEs > 3.2.10 Example: Runge-Kutta methods", set()) == ""
