@@ -35,6 +35,8 @@ class LessonRequest(BaseModel):
     rag_top_k: int | None = Field(None, ge=1, le=50)
     book_ids: list[str] = Field(default_factory=list)
     course_few_shot: bool = False
+    use_llm_planner: bool = False
+    planner_model_id: str = ""
 
 
 def fill(lesson: LessonRequest, templates: dict[str, Template]) -> Template:

@@ -65,6 +65,15 @@ class Retrieval(_Strict):
     outcomes: dict[str, str] = Field(description="Scene id to the outcome of its search.")
 
 
+class PlannerNote(_Strict):
+    """Who wrote the plan, where a language model was asked."""
+
+    by: Literal["llm", "rules"] = Field(description="rules: the model's answers could not be used.")
+    model: str
+    repaired: bool = Field(False, description="A first answer was sent back with its error.")
+    reason: str = Field("", description="What was wrong with an answer.")
+
+
 class ScenePlan(_Strict):
     """Topic and scenes, with the sources that their steps cite.
 
@@ -81,6 +90,7 @@ class ScenePlan(_Strict):
     scenes: list[Scene] = Field(min_length=1, max_length=12)
     sources: list[Source] = Field(default_factory=list)
     retrieval: Retrieval | None = None
+    planner: PlannerNote | None = Field(None, description="Empty: the rules alone.")
 
     @model_validator(mode="after")
     def _references_hold(self) -> ScenePlan:
@@ -138,5 +148,5 @@ def _readable(error: ValidationError) -> InputError:
 
 
 def _field_names() -> list[str]:
-    models: list[type[BaseModel]] = [ScenePlan, Scene, Step, Source, Retrieval, *VISUALS.values()]
+    models: list[type[BaseModel]] = [ScenePlan, Scene, Step, Source, Retrieval, PlannerNote, *VISUALS.values()]
     return sorted({name for model in models for name in model.model_fields})

@@ -75,7 +75,7 @@ def test_parts_come_back_as_they_were_written(settings: Settings) -> None:
 
 
 def test_a_quoted_block_gives_its_sentences_without_the_quotes() -> None:
-    part = parts_of('Textbook context: "The slope is 0.5 at x. He said \'stop\'."')[0]
+    part = parts_of("Textbook context: \"The slope is 0.5 at x. He said 'stop'.\"")[0]
     assert evidence_sentences(part) == ("Textbook context: ", ["The slope is 0.5 at x.", "He said 'stop'."])
 
 

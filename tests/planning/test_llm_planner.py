@@ -1,0 +1,181 @@
+"""The language model's plan: good JSON, mended JSON, and the rules where neither comes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import chat_models
+import pytest
+
+from t2v_studio.errors import InputError, StudioError, UnavailableError
+from t2v_studio.library.passages import SearchResult
+from t2v_studio.planning import chat_model
+from t2v_studio.planning.lesson import LessonRequest
+from t2v_studio.planning.llm_planner import draft, read_draft
+from t2v_studio.planning.planner import plan_topic
+from t2v_studio.planning.templates import load_templates
+from t2v_studio.settings import Settings
+
+STEPS = [
+    {"say": "The gradient points uphill, so we walk the other way.", "show": "Walk against the gradient"},
+    {"say": "The learning rate scales each step that we take.", "show": "Rate scales the step"},
+]
+SCENE: dict[str, Any] = {
+    "title": "Downhill",
+    "query": "gradient direction of steepest ascent, learning rate",
+    "picture": "a dot rolls down a bowl-shaped curve in shrinking steps",
+    "visual": {"kind": "gradient_descent", "view": "curve"},
+    "formula": "x - \\eta f'(x)",
+    "steps": STEPS,
+}
+GOOD: dict[str, Any] = {"objective": "See the rule.", "scenes": [SCENE, {**SCENE, "title": "Again", "visual": {"kind": "process"}}]}  # fmt: skip
+
+
+class Scripted:
+    """A model that gives prepared answers, and keeps what it was asked."""
+
+    def __init__(self, *answers: str) -> None:
+        self.answers, self.asked = list(answers), list[list[dict[str, str]]]()
+
+    def __call__(self, messages: list[dict[str, str]]) -> str:
+        self.asked.append(messages)
+        return self.answers.pop(0)
+
+
+def drafted(*answers: str, **lesson: Any) -> tuple[Any, Scripted]:
+    model = Scripted(*answers)
+    template = load_templates()["gradient_descent"]
+    return draft(LessonRequest(topic="gradient descent", **lesson), template, model, "tiny"), model
+
+
+def test_good_json_becomes_the_plan(settings: Settings) -> None:
+    made, model = drafted(f"<think>{{}} hm</think>Sure! Here it is:\n```json\n{json.dumps(GOOD)}\n``` Anything else?")
+    assert made.note.by == "llm" and not made.note.repaired and made.notices == () and len(model.asked) == 1
+    plan = plan_topic(LessonRequest(topic="gradient descent"), settings, None, made).plan
+    assert [scene.title for scene in plan.scenes] == ["Downhill", "Again"]
+    assert [scene.visual.kind for scene in plan.scenes] == ["gradient_descent", "process"]
+    assert plan.scenes[0].query == SCENE["query"] and plan.scenes[0].steps[0].say == STEPS[0]["say"]
+    assert "Picture: a dot rolls down a bowl-shaped curve" in plan.scenes[0].prompt
+    assert plan.planner is not None and plan.planner.model == "tiny"
+
+
+def test_the_model_is_shown_topic_schema_and_kinds() -> None:
+    _, model = drafted(json.dumps(GOOD), audience="", objective="")
+    system, user = model.asked[0]
+    assert "Topic: gradient descent" in user["content"] and "Audience: undergraduate" in user["content"]
+    assert '"graph_search"' in system["content"] and "maxItems" in system["content"]
+
+
+def test_a_bad_answer_is_mended_once_with_its_error() -> None:
+    bad = {**GOOD, "scenes": [{**SCENE, "visual": {"kind": "pie_chart"}}, {**SCENE, "steps": STEPS[:1]}]}
+    made, model = drafted(json.dumps(bad), json.dumps(GOOD))
+    assert made.note.by == "llm" and made.note.repaired and "scenes.0.visual" in made.note.reason
+    assert len(model.asked) == 2 and "scenes.1.steps" in model.asked[1][-1]["content"]
+    assert model.asked[1][-2] == {"role": "assistant", "content": json.dumps(bad)}
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ("I cannot.", "no whole JSON object"),
+        (json.dumps(GOOD)[:-40], "scenes"),
+        (json.dumps({**GOOD, "notes": 1}), "notes: Extra inputs"),
+        (json.dumps({"scenes": [SCENE]}), "at least 2 items"),
+    ],
+)
+def test_after_two_bad_answers_the_rules_plan_and_say_so(answer: str, why: str, settings: Settings) -> None:
+    made, model = drafted(answer, answer)
+    assert len(model.asked) == 2 and made.note.by == "rules" and why in made.note.reason
+    assert "rule-based" in made.notices[0]
+    planned = plan_topic(LessonRequest(topic="gradient descent"), settings, None, made)
+    rules = plan_topic(LessonRequest(topic="gradient descent"), settings, None)
+    assert planned.notices == list(made.notices) and planned.plan.scenes == rules.plan.scenes
+    assert planned.plan.planner == made.note and rules.plan.planner is None
+
+
+def test_the_first_whole_object_is_taken() -> None:
+    assert read_draft(f"{{ not json }} {json.dumps(GOOD)} {{}}").scenes[0].title == "Downhill"
+
+
+def test_it_works_together_with_retrieval(settings: Settings, search: Callable[[str, int], SearchResult]) -> None:
+    made, _ = drafted(json.dumps(GOOD))
+    asked: list[str] = []
+
+    def watched(query: str, k: int) -> SearchResult:
+        asked.append(query)
+        return search(query, k)
+
+    planned = plan_topic(LessonRequest(topic="gradient descent", use_rag=True), settings, watched, made)
+    assert SCENE["query"] in asked and STEPS[0]["say"] in asked
+    assert planned.plan.sources and any(step.cites for scene in planned.plan.scenes for step in scene.steps)
+    assert planned.grounding and planned.grounding["words"] > 0 and planned.grounding["differences"] == []
+    assert planned.plan.planner == made.note
+    control = plan_topic(LessonRequest(topic="gradient descent"), settings, None, planned.drafted)
+    assert [scene.title for scene in control.plan.scenes] == [scene.title for scene in planned.plan.scenes]
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen3", "lfm2"])
+def test_real_models_with_random_weights_end_in_the_rules(
+    kind: str, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chat_model, "MOST_TOKENS", 48)
+    folder = chat_models.save(kind, tmp_path / kind)
+    lesson = LessonRequest(topic="gradient descent", use_llm_planner=True, planner_model_id=str(folder))
+    one, two = (plan_topic(lesson, settings, None) for _ in range(2))
+    assert one.plan == two.plan and one.plan.planner is not None and one.plan.planner.by == "rules"
+    assert one.plan.planner.model == kind and "no whole JSON object" in one.plan.planner.reason
+    assert one.plan.planner.repaired and len(one.notices) == 1
+
+
+def test_the_same_model_answers_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat_model, "MOST_TOKENS", 24)
+    with chat_model.ChatModel(chat_models.save("lfm2", tmp_path)) as chat:
+        asked = [{"role": "user", "content": "Plan."}]
+        assert chat(asked) == chat(asked) != ""
+
+
+def test_a_window_that_is_too_small_is_no_crash(tmp_path: Path, settings: Settings) -> None:
+    folder = chat_models.save("llama", tmp_path, window=256)
+    lesson = LessonRequest(topic="gradient descent", use_llm_planner=True, planner_model_id=str(folder))
+    note = plan_topic(lesson, settings, None).plan.planner
+    assert note is not None and note.by == "rules" and "window" in note.reason and not note.repaired
+
+
+def test_a_broken_chat_template_is_no_crash(tmp_path: Path, settings: Settings) -> None:
+    folder = chat_models.save("llama", tmp_path, template="{{ raise_exception('no system role') }}")
+    lesson = LessonRequest(topic="gradient descent", use_llm_planner=True, planner_model_id=str(folder))
+    note = plan_topic(lesson, settings, None).plan.planner
+    assert note is not None and "no system role" in note.reason
+
+
+def test_models_that_cannot_serve_are_refused_by_name(tmp_path: Path, settings: Settings) -> None:
+    def code(name: str) -> str:
+        with pytest.raises(StudioError) as refused:
+            plan_topic(LessonRequest(topic="x", use_llm_planner=True, planner_model_id=name), settings, None)
+        assert "planner_model_id" in refused.value.message
+        return refused.value.code
+
+    assert code("") == "no_planner_model"
+    assert code(str(tmp_path / "nothing")) == "no_planner_model"
+    assert code("qwen3-4") == "unknown_name"
+    assert code(str(chat_models.save("llama", tmp_path / "plain", template=""))) == "planner_no_chat"
+    coded = chat_models.save("llama", tmp_path / "coded")
+    config = json.loads((coded / "config.json").read_text())
+    (coded / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModelForCausalLM": "x.Y"}}))
+    assert code(str(coded)) == "planner_model_code"
+    broken = chat_models.save("llama", tmp_path / "broken")
+    (broken / "model.safetensors").unlink()
+    assert code(str(broken)) == "planner_model_broken"
+
+
+def test_a_registered_model_that_is_not_here_says_how_to_get_it(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:  # fmt: skip
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    for row in chat_model.chat_models():
+        with pytest.raises(UnavailableError, match=row["name"]) as missing:
+            chat_model.chat_model_folder(row["name"], settings)
+        assert "download" in missing.value.hint.lower()
+    with pytest.raises(InputError):
+        chat_model.chat_model_folder("", settings)
