@@ -83,11 +83,18 @@ class Settings(BaseSettings):
         10.0, gt=0, description="A model of diffusion that nobody used for this time leaves the card."
     )
 
+    adapter_max_mb: int = Field(4000, ge=1, description="Largest LoRA file that is taken, in megabytes.")
+
     # training
     train_stop_seconds: float = Field(
         300.0,
         gt=0,
         description="A training that was cancelled has this long to finish its pass and save; then it is ended.",
+    )
+
+    # studies
+    clip_weights: Path | None = Field(
+        None, description="Folder of a transformers CLIPModel for the CLIP measures. Empty: they are unavailable."
     )
 
     # outputs
