@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from t2v_studio.errors import InputError, LimitError, NotFoundError, UnavailableError
+from t2v_studio.jobs.adapter_shelf import AdapterShelf
 from t2v_studio.jobs.executors import Executor, InlineExecutor
 from t2v_studio.jobs.handlers import HANDLERS, LOADERS
 from t2v_studio.jobs.manifest_desk import ManifestDesk
@@ -16,6 +17,7 @@ from t2v_studio.jobs.pack_shelf import PackShelf
 from t2v_studio.jobs.queue import Queue
 from t2v_studio.jobs.roster import BREAKER_DEATHS, Roster
 from t2v_studio.jobs.running import raise_error
+from t2v_studio.jobs.study_shelf import StudyShelf
 from t2v_studio.jobs.supervisor import LANES, Supervisor, read_tail, reconcile, supervised
 from t2v_studio.jobs.training_desk import TrainingDesk
 from t2v_studio.jobs.worker import QUICK_KINDS
@@ -23,7 +25,6 @@ from t2v_studio.library.passages import Passage, SearchResult
 from t2v_studio.planning.plan import ScenePlan
 from t2v_studio.production.request import VideoRequest
 from t2v_studio.settings import Settings, load_settings
-from t2v_studio.studies.desk import StudyDesk
 from t2v_studio.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -49,9 +50,10 @@ class Studio:
         self._roster = Roster(self._queue)
         self._inline = InlineExecutor(self.settings, self.workspace, HANDLERS, LOADERS)
         self._executor: Executor | None = None
-        self.studies = StudyDesk(self.settings, self.workspace)
+        self.studies = StudyShelf(self.settings, self.workspace, self._submit, lambda: self.jobs(active=True))
         self.packs = PackShelf(self.settings, self.workspace, self._submit, lambda: self.jobs(active=True))
         self.manifests = ManifestDesk(self.settings, self.workspace)
+        self.adapters = AdapterShelf(self.settings, self.workspace, lambda: self.jobs(active=True, limit=200))
         self.training = TrainingDesk(
             self.settings, self.workspace, self._submit, lambda: self.jobs(active=True, limit=200)
         )
