@@ -19,10 +19,11 @@ from t2v_studio.planning.planner import Planned, Search, plan_topic
 from t2v_studio.planning.timing import pair_timing
 from t2v_studio.production import records
 from t2v_studio.production.output import check_output, copy_out
-from t2v_studio.production.produce import Report, nothing, produce
+from t2v_studio.production.pair_arms import PairArms
+from t2v_studio.production.produce import Report, nothing
 from t2v_studio.production.record import Arm, VideoRecord
 from t2v_studio.production.request import VideoRequest
-from t2v_studio.production.settle import lesson, seeded
+from t2v_studio.production.settle import lesson, seeded, settled
 from t2v_studio.settings import Settings
 from t2v_studio.workspace import Workspace, new_id
 
@@ -60,10 +61,20 @@ MAY_DIFFER = frozenset(
         "scenes.verdict",
         "scenes.measures",
         "scenes.retries",
+        "scenes.details.adapter.seconds",
+        "scenes.details.forwards",
+        "scenes.details.latents_sha256",
+        "scenes.details.limit",
+        "scenes.details.memory",
+        "scenes.details.prompt",
+        "scenes.details.raw_verdict",
+        "scenes.details.timings_s",
+        "scenes.details.tokens",
     ]
 )
 """Fields of a record, list positions left out, in which the arms of a pair may differ: retrieval and
-what follows from it. Retries are outcomes; the policy behind them is the same."""
+what follows from it. Retries are outcomes; what they changed (`scenes.settings`) is the same in both arms, and so is
+all else that decides pixels (`scenes.details.numerics`, `.sampling`, `.adapter`)."""
 
 
 @dataclass
@@ -80,7 +91,7 @@ def plan_pair(request: VideoRequest, settings: Settings, search: Search) -> Plan
         raise InputError("pair_with_plan", "plan: a pair plans both of its arms itself.", "Leave --plan out.")
     request = seeded(request)
     treated = plan_topic(lesson(request.model_copy(update={"use_rag": True})), settings, search)
-    control = plan_topic(lesson(without_retrieval(request)), settings, None)
+    control = plan_topic(lesson(without_retrieval(request)), settings, None, treated.drafted)
     control.plan, treated.plan = pair_timing(control.plan, treated.plan)
     pair = PlannedPair(control, treated)
     _ground(pair)
@@ -105,7 +116,8 @@ def make_pair(
 ) -> dict[str, Any]:
     """Make both videos and outputs/pairs/<id>/; returns `pair_json`.
 
-    Nothing is drawn unless the treated plan is grounded. show_sources: the source footer, in both arms
+    Nothing is drawn unless the treated plan is grounded, in what the model's tokenizer reads, too, where the engine
+    has one. What a retry or a fallback changed in a scene of one arm holds for both: the other is drawn again with it. show_sources: the source footer, in both arms
     or in none. output: a folder that gets copies of both videos. pair_id, video_ids (control, treated): ids
     for a caller that goes on after a kill; a video that is there already under its id is not drawn again.
     Raises StudioError pair_not_grounded, or pair_differs where the records differ in more than retrieval; no arm is kept then.
@@ -115,43 +127,34 @@ def make_pair(
         _check_folder(output)
     seed = planned.treated.plan.seed if request.seed is None else request.seed
     request = request.model_copy(update={"seed": seed, "use_rag": True, "show_sources": show_sources, "plan": None})
-    treated_arm: Arm = "rag_overlay" if request.rag_mode == "overlay" else "rag_semantic"
+    request, read = read_by_the_model(request, planned, engine, settings)
+    grounding |= {"tokens": read} if read else {}
     pair_id = pair_id or new_id("pair")
-    arms: list[tuple[VideoRequest, Planned, Arm]] = [
-        (without_retrieval(request), planned.no_rag, "no_rag"),
-        (request, planned.treated, treated_arm),
-    ]
-    made: list[VideoRecord] = []
+    drawing = {
+        "workspace": workspace,
+        "settings": settings,
+        "engine": engine,
+        "preview": preview,
+        "check_cancelled": check_cancelled,
+        "local": local,
+    }
+    arms = PairArms(_arms(request, planned), pair_id, video_ids, report, drawing)
     try:
-        for number, (asked, plan, arm) in enumerate(arms):
-            made.append(
-                _kept(workspace, video_ids[number], pair_id, arm)
-                or produce(
-                    asked,
-                    plan,
-                    workspace=workspace,
-                    settings=settings,
-                    engine=engine,
-                    report=_half(report, number),
-                    preview=preview,
-                    check_cancelled=check_cancelled,
-                    pair_id=pair_id,
-                    arm=arm,
-                    video_id=video_ids[number],
-                    local=local,
-                )
-            )
+        made = arms.alike()
         require_alike(*made)
-        notices = [] if show_sources else [BLIND]
-        _write(workspace, pair_id, made, grounding, notices)
+        _write(workspace, pair_id, made, grounding, [*([] if show_sources else [BLIND]), *arms.notices])
     except BaseException:
-        for record in made:
-            records.discard(workspace, record.id)
+        arms.discard()
         raise
     result = pair_json(workspace, pair_id)
     if output is not None:
         result["notices"] += _copy(workspace, result, made, output)
     return result
+
+
+def _arms(request: VideoRequest, planned: PlannedPair) -> list[tuple[VideoRequest, Planned, Arm]]:
+    treated: Arm = "rag_overlay" if request.rag_mode == "overlay" else "rag_semantic"
+    return [(without_retrieval(request), planned.no_rag, "no_rag"), (request, planned.treated, treated)]
 
 
 def diff_records(left: VideoRecord, right: VideoRecord) -> list[str]:
@@ -166,7 +169,7 @@ def require_alike(left: VideoRecord, right: VideoRecord) -> None:
         raise StudioError(
             "pair_differs",
             f"The two videos differ in more than retrieval ({'; '.join(found[:4])}).",
-            "Make the pair again. If a scene fell back to the local engine in one arm only, use --engine local.",
+            "Make the pair again; where scenes of diffusion stay bad in one arm only, use --engine local.",
             differences=found,
         )
 
@@ -221,32 +224,38 @@ def without_retrieval(request: VideoRequest) -> VideoRequest:
 _RETRIEVAL = ("use_rag", "rag_mode", "rag_query", "rag_top_k", "book_ids")
 
 
+def read_by_the_model(
+    request: VideoRequest, planned: PlannedPair, engine: Engine, settings: Settings
+) -> tuple[VideoRequest, dict[str, Any]]:
+    """For engines that have a tokenizer: which retrieved words the model reads in the treated arm alone, and the request
+    with as much room for evidence, in both arms, as the longest evidence needs.
+
+    Raises StudioError pair_not_grounded where it reads none. An engine that cannot run here is not asked.
+    """
+    prompts = getattr(engine, "final_prompts", None)
+    if prompts is None or not engine.availability(request.diffusion()).ok:
+        return request, {}
+    from t2v_studio.engines.diffusion.prompt_grounding import read_words, require_read
+    from t2v_studio.engines.diffusion.prompts import common_room
+
+    treated = planned.treated
+    _, plan, canvas, _ = settled(request, treated.plan, engine, settings)
+    assert canvas.options is not None
+    room = common_room(prompts(plan, canvas), canvas.options)
+    if room is not None:
+        request = request.model_copy(update={"evidence_room": room})
+        _, plan, canvas, _ = settled(request, treated.plan, engine, settings)
+    found = read_words(prompts(plan, canvas), prompts(planned.no_rag.plan, canvas), treated.plan, treated.evidence)
+    require_read(found)
+    return request, found
+
+
 def _ground(planned: PlannedPair) -> dict[str, Any]:
     """The grounding of the treated plan against its control, as it will be drawn."""
     found = grounding_report(planned.treated.plan, planned.no_rag.plan, planned.treated.evidence)
     require_grounded(found)
     planned.treated.grounding = found
     return found
-
-
-def _kept(workspace: Workspace, video_id: str, pair_id: str, arm: Arm) -> VideoRecord | None:
-    """The arm that an earlier, killed process had finished under this id, if there is one."""
-    if not video_id or not workspace.video(video_id).is_dir():
-        return None
-    record = records.read_record(workspace.video(video_id) / records.RECORD)
-    if (record.pair_id, record.arm) != (pair_id, arm):
-        raise StudioError("id_taken", f"{video_id} is another video.", "Make the pair under new ids.")
-    records.store_row(workspace, record)
-    return record
-
-
-def _half(report: Report, number: int) -> Report:
-    """Progress of one arm as a half of the whole."""
-
-    def reported(stage: str, step: int = 0, total: int = 0, message: str = "") -> None:
-        report(stage, step + number * total, 2 * total, f"video {number + 1} of 2, {message}")
-
-    return reported
 
 
 def _differences(left: Any, right: Any, where: tuple[str, ...]) -> list[str]:

@@ -346,7 +346,4 @@ def _with_notices(workspace: Workspace, record: VideoRecord, notices: list[str])
     if not notices:
         return
     record.notices += notices
-    path = workspace.video(record.id) / records.RECORD
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(records.dump(record), encoding="utf-8")
-    part.replace(path)
+    records.rewrite(workspace, record)

@@ -88,6 +88,14 @@ def dump(record: VideoRecord) -> str:
     return json.dumps(record.model_dump(mode="json"), ensure_ascii=False, indent=2) + "\n"
 
 
+def rewrite(workspace: Workspace, record: VideoRecord) -> None:
+    """Write the record of a finished video anew, in one step."""
+    path = workspace.video(record.id) / RECORD
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(dump(record), encoding="utf-8")
+    part.replace(path)
+
+
 def video_json(record: VideoRecord, folder: Path) -> dict[str, Any]:
     """What `generate --json` prints: paths are absolute, all else as in the record."""
     paths = {name: str(folder / file) for name, file in record.files.items()}

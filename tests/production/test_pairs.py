@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from rectangles import RectangleEngine, make_plan, make_treated
 
+from t2v_studio.engines.base import Provenance
 from t2v_studio.errors import CancelledError, InputError, NotFoundError, StudioError
 from t2v_studio.library.passages import Evidence, Outcome, Passage, Quote, SearchResult
 from t2v_studio.planning.planner import Planned
@@ -123,19 +124,79 @@ def test_plans_with_other_diagrams_are_refused(workspace, settings) -> None:
     assert caught.value.code == "pair_not_grounded"
 
 
-def test_a_fallback_in_one_arm_is_no_pair(workspace, settings) -> None:
-    class FailsOnTheBook(RectangleEngine):
-        def render_scene(self, plan, index, canvas, report):
-            if plan.sources and index == 1:
-                raise RuntimeError("out of memory")
-            return super().render_scene(plan, index, canvas, report)
+class FailsOnTheBook(RectangleEngine):
+    """Fails in the treated arm's second scene alone."""
 
+    def render_scene(self, plan, index, canvas, report):
+        if plan.sources and index == 1:
+            raise RuntimeError("out of memory")
+        return super().render_scene(plan, index, canvas, report)
+
+
+class TriesAgain(RectangleEngine):
+    """Needs more steps for some scenes than it is given: `wants(plan, index)` says how many."""
+
+    def __init__(self, wants) -> None:
+        super().__init__("diffusion")
+        self.wants = wants
+        self.made: dict[int, Provenance] = {}
+
+    def render_scene(self, plan, index, canvas, report):
+        start = canvas.settings_of(index)
+        steps = max(start.steps or 0, self.wants(plan, index))
+        settings = start.model_copy(update={"steps": steps or None})
+        retries = [] if settings == start else [{"cause": "black", "next": "more steps"}]
+        self.made[index] = Provenance(
+            engine=self.name, model="m", revision="1", seed=canvas.seed, retries=retries, settings=settings.changes()
+        )
+        return super().render_scene(plan, index, canvas, report)
+
+    def provenance(self, plan, index, canvas):
+        return self.made[index]
+
+
+def test_a_fallback_in_one_arm_is_drawn_in_both(workspace, settings) -> None:
     request = REQUEST.model_copy(update={"engine": "diffusion"})
-    with pytest.raises(StudioError) as caught:
+    result = made(workspace, settings, FailsOnTheBook("diffusion"), request, local=RectangleEngine)
+    pair = read_pair(workspace, result["id"])
+    for arm in ("no_rag", "rag_semantic"):
+        scenes = pair[arm].scenes
+        assert [scene.engine for scene in scenes] == ["diffusion", "local"]
+        assert scenes[1].fallback == "diffusion failed: RuntimeError: out of memory"
+    assert any("drawn again" in notice for notice in result["notices"])
+    assert len(list(workspace.videos.iterdir())) == 2
+
+
+def test_a_failure_in_one_arm_under_strict_is_no_pair(workspace, settings) -> None:
+    request = REQUEST.model_copy(update={"engine": "diffusion", "fallback_local_on_fail": False})
+    with pytest.raises(RuntimeError, match="out of memory"):
         made(workspace, settings, FailsOnTheBook("diffusion"), request, local=RectangleEngine)
-    assert caught.value.code == "pair_differs"
-    assert any("scenes.1.engine" in difference for difference in caught.value.details["differences"])
     assert list(workspace.videos.iterdir()) == [] and records.video_rows(workspace) == []
+
+
+@pytest.mark.parametrize("treated", [False, True])
+def test_a_retry_in_one_arm_holds_for_both(workspace, settings, treated: bool) -> None:
+    request = REQUEST.model_copy(update={"engine": "diffusion"})
+    engine = TriesAgain(lambda plan, index: 30 if bool(plan.sources) is treated and index == 1 else 0)
+    pair = read_pair(workspace, made(workspace, settings, engine, request, local=RectangleEngine)["id"])
+    assert [scene.settings for scene in pair["no_rag"].scenes] == [{}, {"steps": 30}]
+    assert [scene.settings for scene in pair["rag_semantic"].scenes] == [{}, {"steps": 30}]
+    with_retries = pair["rag_semantic" if treated else "no_rag"]
+    assert with_retries.scenes[1].retries, "the arm that needed them keeps its tries"
+    assert len(engine.canvases) == 6, "two arms, and one of them once more"
+
+
+def test_arms_that_never_agree_are_drawn_locally_or_refused(workspace, settings) -> None:
+    count = iter(range(1, 100))
+    request = REQUEST.model_copy(update={"engine": "diffusion"})
+    engine = TriesAgain(lambda plan, index: next(count) if index == 1 else 0)
+    pair = read_pair(workspace, made(workspace, settings, engine, request, local=RectangleEngine)["id"])
+    assert [scene.engine for scene in pair["no_rag"].scenes] == ["diffusion", "local"]
+    strict = request.model_copy(update={"fallback_local_on_fail": False})
+    with pytest.raises(StudioError) as caught:
+        made(workspace, settings, engine, strict, local=RectangleEngine)
+    assert caught.value.code == "pair_differs"
+    assert any("scenes.1.settings" in difference for difference in caught.value.details["differences"])
 
 
 def test_cancel_in_the_second_arm_leaves_nothing(workspace, settings) -> None:
