@@ -200,6 +200,19 @@ def caption(
         say(f"{row['id']}: {row['caption']}")
 
 
+@app.command("delete")
+def delete(
+    manifest: Annotated[str, typer.Argument(help="Id of a saved manifest.")],
+    json: JsonFlag = False,
+) -> None:
+    """Remove a saved manifest. Its clips and the captions written by hand stay."""
+    Studio().manifests.delete(manifest)
+    if json:
+        print_json({"deleted": manifest})
+    else:
+        say(f"deleted: {manifest}")
+
+
 @footage.command("list")
 def list_scenarios(
     scenarios: Annotated[Path | None, typer.Option(help="Another scenarios file than data/scenarios.yaml.")] = None,

@@ -15,7 +15,8 @@ SHARES = (0.8, 0.1, 0.1)
 RULE = (
     "Families are put in an order drawn from the seed. Each split gets its share of the families by largest "
     "remainder, and none with a share above 0 stays empty while another holds two; with fewer families than "
-    "splits, train comes first, then val, then test."
+    "splits, train comes first, then val, then test. Val and test take, in that order, the families whose number of "
+    "clips fits their share best; train has the rest."
 )
 
 
@@ -60,10 +61,13 @@ def split_families(clips: Mapping[str, int], shares: Sequence[float] = SHARES, s
     order = sorted(clips, key=lambda family: hashlib.sha256(f"{seed}:{family}".encode()).digest())
     counts = _counts(len(order), wanted)
     by_family: dict[str, Split] = {}
-    at = 0
-    for name, count in zip(SPLITS, counts, strict=True):
-        by_family |= dict.fromkeys(order[at : at + count], name)
-        at += count
+    for number in (1, 2):
+        if counts[number]:
+            fitting = wanted[number] * sum(clips.values()) / counts[number]
+            rest = [family for family in order if family not in by_family]
+            rest.sort(key=lambda family: abs(clips[family] - fitting))
+            by_family |= dict.fromkeys(rest[: counts[number]], SPLITS[number])
+    by_family = {family: by_family.get(family, "train") for family in order}
     held: dict[str, int] = {name: 0 for name in SPLITS}
     for family, name in by_family.items():
         held[name] += clips[family]

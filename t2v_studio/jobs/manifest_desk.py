@@ -143,8 +143,17 @@ class ManifestDesk:
             "data_hash": data_hash(rows),
         }
 
+    def topics(self) -> list[str]:
+        """Topic tags of all the workspace's videos."""
+        from t2v_studio.datasets.clips import find_clips
+        from t2v_studio.datasets.manifest import topic_tag
+
+        if not self.workspace.videos.is_dir():
+            return []
+        return sorted({topic_tag(found.record) for found in find_clips(self.workspace.videos) if found.record})
+
     def choices(self) -> dict[str, Any]:
-        """What the filters offer: criteria (key, label), includes, layouts (key, what for), defaults of the spec."""
+        """What the filters offer: criteria (key, label), layouts (key, what for), defaults of the spec."""
         from t2v_studio.datasets.files import LAYOUTS
         from t2v_studio.datasets.manifest import ManifestSpec
         from t2v_studio.studies.rubric import labels

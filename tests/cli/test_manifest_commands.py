@@ -13,12 +13,12 @@ from test_study_analyse import run, strict
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "datasets"))
 
 from footage_sets import scenarios_file, vatex
-from training_clips import Clips, copied, make_clips
+from training_clips import Clips, clips_once, copied
 
 
 @pytest.fixture(scope="module")
 def made_clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
-    return make_clips(tmp_path_factory.mktemp("manifest-commands") / "home")
+    return clips_once(tmp_path_factory)
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from training_clips import Clips, copied, make_clips
+from training_clips import Clips, clips_once, copied
 
 
 @pytest.fixture(scope="session")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
-    return make_clips(tmp_path_factory.mktemp("training-clips") / "home")
+    return clips_once(tmp_path_factory)
 
 
 @pytest.fixture

@@ -204,3 +204,13 @@ def copied(clips: Clips, home: Path) -> Clips:
     """The same workspace for one test alone."""
     shutil.copytree(clips.home, home)
     return Clips(home, clips.pairs, clips.single, clips.closed, clips.open)
+
+
+_MADE: list[Clips] = []
+
+
+def clips_once(factory: Any) -> Clips:
+    """The one workspace of a test session, whatever folder asks for it. Look at it alone: change a `copied` one."""
+    if not _MADE:
+        _MADE.append(make_clips(factory.mktemp("training-clips") / "home"))
+    return _MADE[0]

@@ -49,12 +49,13 @@ STYLE = """
 .m-clips { display: grid; grid-template-columns: repeat(auto-fill, minmax(230px, 1fr)); gap: 12px; }
 .m-clip { border: 1px solid var(--border-color-primary); border-radius: 8px; overflow: hidden; background: var(--block-background-fill);
   display: flex; flex-direction: column; color: var(--body-text-color); }
-.m-clip video, .m-clip .m-nofilm { width: 100%; aspect-ratio: 16 / 9; background: #0e141a; display: block; object-fit: contain; }
+.t2-table.splits th:nth-child(-n+4):nth-child(n+2) { text-align: right; }
+.m-clip video, .m-clip img, .m-clip .m-nofilm { width: 100%; aspect-ratio: 16 / 9; background: #0e141a; display: block; object-fit: contain; }
 .m-clip .m-nofilm { display: grid; place-items: center; color: #a3b1bd; font-size: 12px; }
 .m-clip > div { padding: 8px 10px 10px; display: flex; flex-direction: column; gap: 6px; flex: 1; }
 .m-clip b { font-size: 14px; overflow-wrap: anywhere; }
 .m-clip label { font-size: 12px; color: var(--body-text-color-subdued); display: flex; flex-direction: column; gap: 3px; flex: 1; }
-.m-clip textarea { font: inherit; font-size: 13px; line-height: 1.4; min-height: 92px; flex: 1; resize: vertical; padding: 6px 8px; border-radius: 6px;
+.m-clip textarea { font: inherit; font-size: 13px; line-height: 1.4; min-height: 112px; flex: 1; resize: vertical; padding: 6px 8px; border-radius: 6px;
   border: 1px solid var(--border-color-primary); background: var(--input-background-fill); color: var(--body-text-color); }
 .m-more { display: flex; justify-content: center; margin-top: 12px; }
 .m-head { display: flex; flex-direction: column; gap: 8px; }
@@ -82,16 +83,26 @@ def head(found: dict[str, Any], *, saved: bool) -> str:
         )
         for row in found["splits"]
     )
-    table = markup.table(("Split", "Clips", "Families", "Length", "Topics"), rows, caption="Splits", kind="figures")
+    table = markup.table(("Split", "Clips", "Families", "Length", "Topics"), rows, caption="Splits", kind="splits")
     told = [markup.notice(text, kind="warn") for text in found["warnings"]]
     told += [markup.notice(_leak(leak)) for leak in leaks["leaks"]]
     notes = "".join(f"<li>{markup.text(text)}</li>" for text in [*found["notices"], *leaks["notes"]])
     listed = f'<ul class="t2-notes">{notes}</ul>' if notes else ""
     family = "A family holds the clips of one topic and seed, both arms of a pair; it is never split."
+    asked = f"Built with: {markup.text(_asked(found['spec']))}. " if saved else ""
     return (
         f'<div class="m-head"><div class="t2-row">{"".join(chips)}</div>{table}'
-        f'<p class="t2-muted">{family}</p>{"".join(told)}{listed}</div>'
+        f'<p class="t2-muted">{asked}{family}</p>{"".join(told)}{listed}</div>'
     )
+
+
+def _asked(spec: dict[str, Any]) -> str:
+    """What a saved manifest was built with, in a few words."""
+    parts = [f"a score of {spec['min_score']:g} and more" if spec["min_score"] else "any score"]
+    parts += [", ".join(spec[name]) for name in ("criterion", "topic", "engine", "verdict") if spec[name]]
+    parts += [f"also {', '.join(spec['include'])}"] if spec["include"] else []
+    shares = "/".join(f"{share:g}" for share in spec["split"])
+    return "; ".join([*parts, f"a row for each {spec['unit']}", f"splits {shares}, seed {spec['seed']}"])
 
 
 def _leak(leak: dict[str, Any]) -> str:
@@ -116,7 +127,7 @@ def _card(studio: Studio, row: dict[str, Any], trigger: str) -> str:
     score = f"{row['score']:.1f} of 5" if row["score"] is not None else "not scored"
     chips = [
         markup.chip(*SPLITS[row["split"]]),
-        markup.chip(score, "good" if row["score"] is not None else ""),
+        markup.chip(score, _grade(row["score"])),
         verdict_chip(row["verdict"]) if row["verdict"] != "ok" else "",
         markup.chip("fallback", "warn") if row["fallback"] else "",
     ]
@@ -139,6 +150,12 @@ def _card(studio: Studio, row: dict[str, Any], trigger: str) -> str:
         f'<label>{markup.text(label)}<textarea data-clip="{markup.text(row["id"])}" spellcheck="true" maxlength="2000" '
         f'aria-label="Caption of {markup.text(name)}, {markup.text(row["id"])}">{markup.text(caption)}</textarea></label></div></article>'
     )
+
+
+def _grade(score: float | None) -> str:
+    if score is None:
+        return ""
+    return "good" if score >= 4 else "warn" if score < 3 else ""
 
 
 def _film(studio: Studio, row: dict[str, Any], name: str) -> str:

@@ -26,6 +26,11 @@ INCLUDES = [
     ("degenerate pictures", "degenerate"),
     ("clips of blind and test studies", "study"),
 ]
+SCORES = [("any, scored or not", 0.0), *((f"{score:g}", score) for score in (2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0))]
+CAPTIONS = (
+    '<p class="t2-muted">A caption is kept when you leave its field, for every later manifest. Before a manifest is saved, '
+    "an empty one goes back to the plan's own words.</p>"
+)
 LAYOUT_NAMES = {
     "videofolder": "VideoFolder (metadata.jsonl)",
     "text": "Clip and .txt side by side",
@@ -57,6 +62,7 @@ def build(page: Page) -> None:
                 elem_id="manifest-clips",
                 apply_default_css=False,
             )
+            gr.HTML(CAPTIONS, apply_default_css=False)
             with gr.Accordion("Left out, and why", open=False, elem_id="manifest-left-out"):
                 out = gr.HTML("", apply_default_css=False)
     _Flow(page, fields, chosen, save, head, exports, shelf, out).wire()
@@ -67,7 +73,7 @@ def _form(studio: Studio) -> dict[str, Any]:
     default = offered["defaults"]
     criteria = [(label, key) for key, label in offered["criteria"].items()]
     fields: dict[str, Any] = {
-        "min_score": gr.Number(None, minimum=1, maximum=5, step=0.5, label="Score at least", info="1 to 5, the mean that examiners gave. Empty: any, scored or not.", elem_id="manifest-min-score"),
+        "min_score": gr.Dropdown(SCORES, value=0.0, label="Score at least", info="The mean of what examiners gave, 1 to 5.", elem_id="manifest-min-score"),
         "criterion": gr.Dropdown(criteria, value=[], multiselect=True, label="On these criteria", info="Each must reach the score. None: the mean of all five.", elem_id="manifest-criterion"),
         "topic": gr.Dropdown([], value=[], multiselect=True, label="Topics", info="None: all.", elem_id="manifest-topic"),
         "engine": gr.Dropdown(list(form.choices("engine")), value=[], multiselect=True, label="Engines", info="None: all.", elem_id="manifest-engine"),
@@ -156,10 +162,7 @@ class _Flow:
             saved = desk.manifests()
             chosen = now if now in {row["id"] for row in saved} else NEW
             studies = [(row["title"], row["id"]) for row in studio.studies.studies()]
-            tags = sorted(
-                {row["topic_tag"] for row in desk.preview(include=["fallback", "gif", "degenerate", "study"])["rows"]}
-            )
-            topics = gr.Dropdown([(tag.replace("_", " "), tag) for tag in tags])
+            topics = gr.Dropdown([(tag.replace("_", " "), tag) for tag in desk.topics()])
             return gr.Dropdown(choices(saved), value=chosen), topics, gr.Dropdown(studies), *self._show(chosen, values)
 
         @guarded
@@ -211,9 +214,7 @@ class _Flow:
         @guarded
         def pack(now: str, layout: str) -> Any:
             path = archive(self.studio, now, layout)
-            return gr.DownloadButton(
-                f"↓ {path.name} ({path.stat().st_size / 1e6:.1f} MB)", value=str(path), visible=True
-            )
+            return gr.DownloadButton(f"↓ Archive ({path.stat().st_size / 1e6:.1f} MB)", value=str(path), visible=True)
 
         self.exports["pack"].click(
             pack,
