@@ -1,0 +1,48 @@
+"""What the interfaces ask before a video of diffusion is made: presets, planners, and what a request will come to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from t2v_studio.production.request import VideoRequest
+from t2v_studio.settings import Settings
+from t2v_studio.workspace import Workspace
+
+
+class DiffusionDesk:
+    """Reads only; nothing here loads a model."""
+
+    def __init__(self, settings: Settings, workspace: Workspace) -> None:
+        self._settings, self._workspace = settings, workspace
+        self._engines: Any = None
+
+    def presets(self) -> list[dict[str, Any]]:
+        """Rows: name, title, about, families, needs_adapter, sets (field of a request to value)."""
+        from t2v_studio.engines.diffusion.presets import presets
+
+        return [one.as_row() for one in presets().values()]
+
+    def planners(self) -> list[dict[str, Any]]:
+        """Rows of chat models that can write plans: name, here, message, hint. The setting's own comes first."""
+        from t2v_studio.errors import StudioError
+        from t2v_studio.planning.chat_model import chat_model_folder, chat_models
+
+        own = self._settings.planner_model_id
+        rows = []
+        for name in dict.fromkeys([*([own] if own else []), *(row["name"] for row in chat_models())]):
+            try:
+                chat_model_folder(name, self._settings)
+            except StudioError as error:
+                rows.append({"name": name, "here": False, "message": error.message, "hint": error.hint})
+            else:
+                rows.append({"name": name, "here": True, "message": "", "hint": ""})
+        return rows
+
+    def foretold(self, request: VideoRequest) -> list[str]:
+        """Length, size, work and whatever is rounded, in sentences. Raises StudioError for what cannot be made."""
+        from t2v_studio.jobs.residents import Engines
+        from t2v_studio.production.foresight import foretold
+
+        if self._engines is None:
+            self._engines = Engines(self._settings, self._workspace)
+        return foretold(request, self._engines(request.engine), self._settings)

@@ -1,0 +1,58 @@
+"""What a request will come to, said before anything is drawn: length, size, work, and whatever is rounded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from t2v_studio.engines.base import Canvas, Engine
+from t2v_studio.planning.plan import ScenePlan
+from t2v_studio.planning.planner import plan_topic
+from t2v_studio.production.request import VideoRequest
+from t2v_studio.production.settle import lesson, seeded, settled
+from t2v_studio.settings import Settings
+
+
+def foretold(request: VideoRequest, engine: Engine, settings: Settings) -> list[str]:
+    """Sentences on the video that a request asks for; nothing is loaded, searched or asked of a language model.
+
+    Without a plan the scenes are those of the request's template. Raises StudioError for what cannot be made.
+    """
+    request = seeded(request)
+    plan = request.plan
+    if plan is None:
+        bare = request.model_copy(update={"use_rag": False, "use_llm_planner": False})
+        plan = plan_topic(lesson(bare), settings, None).plan
+    return _ahead(request, plan, engine, settings)[1]
+
+
+def prompts_ahead(
+    request: VideoRequest, plan: ScenePlan, engine: Engine, settings: Settings
+) -> tuple[list[str], list[dict[str, Any]]]:
+    """The sentences of `foretold` for a plan, and its prompts as the model's tokenizer reads them, where it has one."""
+    canvas, said = _ahead(request, plan, engine, settings)
+    final = getattr(engine, "final_prompts", None)
+    prompts = final(plan, canvas) if final else []
+    return [*said, *(notice for prompt in prompts for notice in prompt.notices)], [one.as_row() for one in prompts]
+
+
+def _ahead(request: VideoRequest, plan: ScenePlan, engine: Engine, settings: Settings) -> tuple[Canvas, list[str]]:
+    _, _, canvas, notices = settled(request, plan, engine, settings)
+    beyond = getattr(engine, "range_notices", None)
+    return canvas, [_size(canvas), *notices, *(beyond(canvas) if beyond else [])]
+
+
+def _size(canvas: Canvas) -> str:
+    """Scenes, frames, seconds and size; for diffusion also the passes of the model."""
+    frames, count = canvas.scene_frames, len(canvas.scene_frames)
+    each = f"{frames[0]} frames each" if len(set(frames)) == 1 else f"{sum(frames)} frames"
+    said = (
+        f"{count} scene{'s' if count > 1 else ''}, {each}, {canvas.fps:g} fps: "
+        f"{sum(frames) / canvas.fps:.1f} s at {canvas.width}x{canvas.height}"
+    )
+    options = canvas.options
+    if options is None or options.steps is None:
+        return f"{said}."
+    guided = (options.guidance or 0) > 1
+    both = round(options.steps * (options.cfg_cutoff if options.cfg_cutoff is not None else 1)) if guided else 0
+    passes = count * (options.steps + both)
+    return f"{said}; {options.model_id}, {options.steps} steps, guidance {options.guidance:g}: {passes} passes of the model."
