@@ -65,6 +65,10 @@ class Settings(BaseSettings):
         "", description="Chat model that writes plans with --use-llm-planner: a name in `t2v models list`, or a folder."
     )
 
+    dtype: Literal["", "fp16", "bf16"] = Field(
+        "", description="Number format of the diffusion model on a card. Empty: the model's own, where the card can."
+    )
+
     # diffusion: when a scene is bad
     retry_on_black: bool = Field(True, description="Draw a black, dark or broken scene of diffusion again.")
     retry_on_blank: bool | None = Field(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from t2v_studio.errors import InputError, LimitError, NotFoundError, UnavailableError
 from t2v_studio.jobs.adapter_shelf import AdapterShelf
+from t2v_studio.jobs.diffusion_desk import DiffusionDesk
 from t2v_studio.jobs.executors import Executor, InlineExecutor
 from t2v_studio.jobs.handlers import HANDLERS, LOADERS
 from t2v_studio.jobs.manifest_desk import ManifestDesk
@@ -53,6 +54,7 @@ class Studio:
         self.studies = StudyShelf(self.settings, self.workspace, self._submit, lambda: self.jobs(active=True))
         self.packs = PackShelf(self.settings, self.workspace, self._submit, lambda: self.jobs(active=True))
         self.manifests = ManifestDesk(self.settings, self.workspace)
+        self.diffusion = DiffusionDesk(self.settings, self.workspace)
         self.adapters = AdapterShelf(self.settings, self.workspace, lambda: self.jobs(active=True, limit=200))
         self.training = TrainingDesk(
             self.settings, self.workspace, self._submit, lambda: self.jobs(active=True, limit=200)
@@ -218,7 +220,7 @@ class Studio:
 
     def submit_video(self, request: VideoRequest, *, output: Path | None = None) -> Job:
         """Result: id, video, record, frames, fps, duration_s, verdict, notices."""
-        _check_engine(request)
+        _check_engine(request, self.settings, self.workspace)
         if output is not None:
             from t2v_studio.production.output import check_output
 
@@ -228,7 +230,7 @@ class Studio:
 
     def submit_pair(self, request: VideoRequest, *, output: Path | None = None) -> Job:
         """Result: id, no_rag, rag_semantic (each as of a video), grounding."""
-        _check_engine(request)
+        _check_engine(request, self.settings, self.workspace)
         spec = {"request": request.model_dump(mode="json"), "output": _checked_output(output)}
         return self._submit("pair", "library", spec, f"Pair: {request.topic}")
 
@@ -277,7 +279,7 @@ class Studio:
         """Rows: name, ok, message, hint."""
         from t2v_studio.engines.registry import engine_rows
 
-        return engine_rows()
+        return engine_rows(self.settings, self.workspace)
 
     # --- jobs --------------------------------------------------------------------------------
     def jobs(self, *, active: bool = False, limit: int = 50) -> list[Job]:
@@ -413,12 +415,16 @@ def _check_words(low: int, high: int) -> None:
         )
 
 
-def _check_engine(request: VideoRequest) -> None:
-    """Refuse an engine that is not there now, not after the planning. The local one always is."""
-    if request.engine != "local":
-        from t2v_studio.engines.registry import engine
+def _check_engine(request: VideoRequest, settings: Settings, workspace: Workspace) -> None:
+    """Refuse an engine, model or adapter that is not there now, not after the planning. The local one always is."""
+    if request.engine == "local":
+        return
+    from t2v_studio.engines.registry import engine
 
-        engine(request.engine)
+    diffusion = request.diffusion() if request.engine == "diffusion" else None
+    state = engine(request.engine, settings, workspace).availability(diffusion)
+    if not state.ok:
+        raise UnavailableError("engine_unavailable", state.message, state.hint)
 
 
 def _checked_output(output: Path | None) -> str:

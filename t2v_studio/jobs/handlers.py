@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from t2v_studio.errors import StudioError
 from t2v_studio.jobs.context import Loader, Residents
 from t2v_studio.jobs.model import Context, Job, Next
 from t2v_studio.jobs.queue import Queue
@@ -100,12 +101,25 @@ def _figure_rows(name: str, measured: dict[str, Any]) -> list[dict[str, Any]]:
 
 # --- planning ----------------------------------------------------------------------------------
 def plan(context: Context, job: Job) -> dict[str, Any]:
-    """Spec: request. Result: plan, evidence, grounding, notices."""
+    """Spec: request. Result: plan, evidence, grounding, notices, ahead (what drawing it will come to), prompts
+    (each scene's as the model's tokenizer reads it; diffusion only)."""
     from t2v_studio.production.settle import seeded
 
     request = seeded(parse_request(job.spec["request"]))
     context.report("planning")
-    return planned_form(_planned(context, request))
+    planned = _planned(context, request)
+    ahead, prompts = _ahead(context, request, planned)
+    return {**planned_form(planned), "ahead": ahead, "prompts": prompts}
+
+
+def _ahead(context: Context, request: VideoRequest, planned: Planned) -> tuple[list[str], list[dict[str, Any]]]:
+    """A plan can be made where it cannot be drawn: why it cannot is one of the sentences."""
+    from t2v_studio.production.foresight import prompts_ahead
+
+    try:
+        return prompts_ahead(request, planned.plan, context.resident("engines")(request.engine), context.settings)
+    except StudioError as error:
+        return [f"{error.message} {error.hint}".strip()], []
 
 
 def _planned(context: Context, request: VideoRequest) -> Planned:
@@ -197,6 +211,12 @@ def pack(context: Context, job: Job) -> dict[str, Any] | Next:
     return draw_run(run, engines=context.resident("engines"), **_surroundings(context))
 
 
+def release_gpu(context: Context, job: Job) -> dict[str, Any]:
+    """For work that needs the card in another process (training). Result: released."""
+    engines: Engines = context.resident("engines")
+    return {"released": engines.release_gpu()}
+
+
 def _drawn(context: Context, job: Job, request: VideoRequest, planned: Planned) -> dict[str, Any]:
     from t2v_studio.production.produce import produce
     from t2v_studio.production.records import video_json
@@ -227,6 +247,16 @@ def _output(job: Job) -> Path | None:
     return Path(job.spec["output"]) if job.spec.get("output") else None
 
 
+# --- studies -----------------------------------------------------------------------------------
+def report(context: Context, job: Job) -> dict[str, Any]:
+    """Spec: study, folder. The clips are measured first; what was measured before is kept. Result: study, folder, files."""
+    from t2v_studio.studies.desk import StudyDesk
+
+    desk = StudyDesk(context.settings, context.workspace)
+    files = desk.report(job.spec["study"], Path(job.spec["folder"]), context.report)
+    return {**job.spec, "files": [str(file) for file in files]}
+
+
 HANDLERS: dict[str, Handler] = {
     "ingest": ingest,
     "remove": remove,
@@ -237,6 +267,8 @@ HANDLERS: dict[str, Handler] = {
     "again": again,
     "pair": pair,
     "pack": pack,
+    "release_gpu": release_gpu,
+    "report": report,
     "train": train,
     "check_adapter": check,
 }

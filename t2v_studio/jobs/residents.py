@@ -72,11 +72,25 @@ class Engines:
     """Engine instances by name, each made once, so that a model stays loaded."""
 
     def __init__(self, settings: Settings, workspace: Workspace) -> None:
+        self._settings, self._workspace = settings, workspace
         self._built: dict[str, Any] = {}
 
     def __call__(self, name: str) -> Any:
         from t2v_studio.engines.registry import engine
 
         if name not in self._built:
-            self._built[name] = engine(name)
+            self._built[name] = engine(name, self._settings, self._workspace)
         return self._built[name]
+
+    def release_gpu(self) -> bool:
+        """Take every model off the card, for work that needs it (training); the next video loads again.
+
+        False where a video is being drawn in this process.
+        """
+        releases = [built.release for built in self._built.values() if hasattr(built, "release")]
+        return all([release() for release in releases])
+
+    def status(self) -> list[dict[str, Any]]:
+        """What is loaded, an engine a row: engine, model, memory."""
+        rows = {name: built.status() for name, built in self._built.items() if hasattr(built, "status")}
+        return [{"engine": name, **row} for name, row in rows.items() if row]

@@ -46,10 +46,12 @@ class DiffusionEngine:
         self._session: Session | None = None
         self._stores: Any = None
         self._tokenizers: dict[str, Any] = {}
+        self._read: tuple[ScenePlan, Canvas, list[FinalPrompt]] | None = None
         self._made: dict[int, Provenance] = {}
 
     # --- rules ---------------------------------------------------------------------------------
-    def availability(self, options: DiffusionOptions | None = None) -> Availability:
+    def libraries(self) -> Availability:
+        """Whether the libraries are there; which model is, is another question."""
         lacking = [name for name in NEEDS if util.find_spec(name) is None]
         if lacking:
             return Availability(
@@ -57,8 +59,17 @@ class DiffusionEngine:
                 f"Video diffusion needs {', '.join(lacking)}, which is not installed.",
                 "Run: pip install -r requirements.txt",
             )
+        return Availability(True)
+
+    def availability(self, options: DiffusionOptions | None = None) -> Availability:
+        """Whether libraries, the chosen model and the chosen adapter are there. Nothing is loaded or fetched."""
+        state = self.libraries()
+        if not state.ok:
+            return state
         try:
-            self._source(options)
+            if self._entry(options).origin != "tiny":  # those are made on first use, which takes torch
+                self._source(options)
+            self._card(options or DiffusionOptions())
         except StudioError as error:
             return Availability(False, error.message, error.hint)
         return Availability(True)
@@ -92,11 +103,13 @@ class DiffusionEngine:
 
     def final_prompts(self, plan: ScenePlan, canvas: Canvas) -> list[FinalPrompt]:
         """Every scene's prompt as the model's own tokenizer reads it. Loads a tokenizer and nothing else."""
+        if self._read is not None and self._read[0] is plan and self._read[1] == canvas:
+            return self._read[2]
         from t2v_studio.engines.diffusion.prompts import final_prompts
 
         options = canvas.options or DiffusionOptions()
         family, card = self._family(options), self._card(options)
-        return final_prompts(
+        found = final_prompts(
             plan,
             options,
             self._tokenizer(options),
@@ -104,6 +117,8 @@ class DiffusionEngine:
             trigger=card.trigger if card else "",
             profile=card.profile if card else "",
         )
+        self._read = (plan, canvas, found)
+        return found
 
     # --- drawing -------------------------------------------------------------------------------
     def prepare(self, plan: ScenePlan, canvas: Canvas, report: PrepareReport) -> None:
@@ -130,10 +145,7 @@ class DiffusionEngine:
             )
             session.stores.latents.sweep()
             self._session = session
-            session.encode(report)
-            report("load", 0, 0, f"model {resident.source.name or resident.source.repo_id}")
-            session.switch_on()
-            session.measure_ratios(report)
+            session.ready(report)
 
     def render_scene(
         self, plan: ScenePlan, index: int, canvas: Canvas, report: StepReport
@@ -219,7 +231,7 @@ class DiffusionEngine:
         from t2v_studio.engines.diffusion.session import work_of
 
         device = load.device_here()
-        dtype = load.dtype_for(family, getattr(self._settings, "dtype", "") or "", device)
+        dtype = load.dtype_for(self._entry(options).compute_dtype, self._settings.dtype, device)
         held = self._resident
         if held is not None and held.serves(source, dtype, device, options.compile_blocks):
             return held

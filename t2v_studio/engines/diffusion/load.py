@@ -40,13 +40,13 @@ def device_here() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def dtype_for(family: Family, asked: str, device: str) -> str:
-    """The dtype of transformer and text encoder: the asked one, else the family's; float32 on a CPU.
+def dtype_for(usual: str, asked: str, device: str) -> str:
+    """The dtype of transformer and text encoder: the asked one, else the model's usual one; float32 on a CPU.
 
-    asked: "", fp16 or bf16 (T2V_DTYPE). Raises UnavailableError where the card cannot compute in it; "" falls back to
-    float16 on cards before Ampere.
+    asked: "", fp16 or bf16 (T2V_DTYPE). Cards before Ampere get float16 for bfloat16, with the eye on broken numbers
+    that every run has. Raises UnavailableError where it was asked for.
     """
-    wanted = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32", "auto": "", "": ""}.get(asked, asked)
+    wanted = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32", "auto": ""}.get(asked, asked)
     if device == "cpu":
         return "float32"
     import torch
@@ -58,7 +58,7 @@ def dtype_for(family: Family, asked: str, device: str) -> str:
             f"T2V_DTYPE: {torch.cuda.get_device_name(device)} does not compute in bfloat16.",
             "Set T2V_DTYPE=fp16, or leave it empty.",
         )
-    return wanted or (family.default_dtype if able or family.default_dtype != "bfloat16" else "float16")
+    return wanted or ("float16" if usual == "bfloat16" and not able else usual)
 
 
 def part_bytes(family: Family, source: Source, dtype: str) -> PartBytes:

@@ -94,9 +94,9 @@ def channels_last(latents: torch.Tensor, shape: tuple[int, int, int]) -> torch.T
 
 def _packed(family: Family, latents: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:
     """(frames, height, width, channels) back to the family's own layout."""
-    if family.name == "ltx":
+    if family.kind == "ltx":
         return latents.reshape(1, shape[0] * shape[1] * shape[2], -1)
-    if family.name == "cogvideox":
+    if family.kind == "cogvideox":
         return latents.permute(0, 3, 1, 2)[None]
     return latents.permute(3, 0, 1, 2)[None]
 

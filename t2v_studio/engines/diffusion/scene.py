@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, field
-from importlib import metadata
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from t2v_studio.engines.diffusion import ladder, latents, limits, load
 from t2v_studio.engines.diffusion.decode import decode
 from t2v_studio.engines.diffusion.denoise import Clip
 from t2v_studio.engines.diffusion.session import Session
+from t2v_studio.engines.diffusion.text import version
 from t2v_studio.errors import LimitError, StudioError
 from t2v_studio.video.quality import Judge
 
@@ -265,7 +265,7 @@ class SceneDrawing:
                 "text": [prompt.text, prompt.negative],
                 "numerics": session.numerics(settings),
                 "adapter": [session.worn.state.sha256, session.scale(settings)] if session.worn else None,
-                "versions": [metadata.version(name) for name in ("torch", "diffusers", "transformers")],
+                "versions": [version(name) for name in ("torch", "diffusers", "transformers")],
             }
         )
 

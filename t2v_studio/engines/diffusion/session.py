@@ -19,6 +19,7 @@ from t2v_studio.engines.diffusion.options import DiffusionOptions
 from t2v_studio.engines.diffusion.prompts import FinalPrompt
 from t2v_studio.engines.diffusion.resident import Resident
 from t2v_studio.engines.diffusion.text import PromptStore, encode_all
+from t2v_studio.errors import LimitError
 from t2v_studio.planning.plan import ScenePlan
 
 log = logging.getLogger(__name__)
@@ -141,6 +142,30 @@ class Session:
     @property
     def vae_dtype(self) -> str:
         return str(self.resident.vae.dtype).removeprefix("torch.")
+
+    def ready(self, report: PrepareReport) -> None:
+        """Encode the prompts, load the model and set its switches; with less memory where it does not fit as planned.
+
+        Raises LimitError out_of_memory.
+        """
+        import torch
+
+        while True:
+            try:
+                self.encode(report)
+                source = self.resident.source
+                report("load", 0, 0, f"model {source.name or source.repo_id}")
+                self.switch_on()
+                self.measure_ratios(report)
+                return
+            except torch.OutOfMemoryError as error:
+                error.__traceback__ = None
+            if not self.resident.step_down(self.work()):
+                raise LimitError(
+                    "out_of_memory",
+                    f"The model does not fit into memory ({self.resident.plan.label}).",
+                    "Close other programs that use the card, or take a smaller model.",
+                )
 
     # --- text ----------------------------------------------------------------------------------
     def encode(self, report: PrepareReport) -> None:

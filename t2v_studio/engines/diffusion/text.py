@@ -12,6 +12,7 @@ import logging
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,7 @@ def prompt_key(source: Source, prompt: str, max_tokens: int, dtype: str) -> str:
     parts = {
         "encoder": source.repo_id or source.name,
         "revision": source.revision or _stamp(source.part("text_encoder")),
-        "transformers": metadata.version("transformers"),
+        "transformers": version("transformers"),
         "prompt": clean(prompt),
         "max_tokens": max_tokens,
         "dtype": dtype,
@@ -130,6 +131,12 @@ def encode_all(
             found[prompt] = store.put(keys[prompt], encoded)
         report(len(new), len(new))
     return {prompt: encoded for prompt, encoded in found.items() if encoded is not None}
+
+
+@cache
+def version(package: str) -> str:
+    """A package's version; reading it takes a millisecond."""
+    return metadata.version(package)
 
 
 def clean(prompt: str) -> str:
