@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from t2v_studio.errors import InputError, NotFoundError
+from t2v_studio.jobs.adapter_shelf import AdapterShelf
 from t2v_studio.jobs.manifest_desk import ManifestDesk
 from t2v_studio.jobs.model import Job
 from t2v_studio.jobs.pack_shelf import PackShelf
@@ -58,6 +59,7 @@ class StandIn:
         self.workspace = Workspace.at(settings.home)
         self.studies = StudyDesk(settings, self.workspace)
         self.manifests = ManifestDesk(settings, self.workspace)
+        self.adapters = AdapterShelf(settings, self.workspace, lambda: [])
         self.rows: dict[str, Job] = {}
         self.records: dict[str, VideoRecord] = {}
         self.shelf: list[dict[str, Any]] = []
