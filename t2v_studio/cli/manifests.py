@@ -86,7 +86,7 @@ def build(
     _show(made)
     for path in made.get("output", []):
         say(f"written: {path}")
-    note(f"Next: t2v manifest check {made['id']}, then train on it with t2v train.")
+    note(f"Next: t2v train dry-run --manifest {made['jsonl']}")
 
 
 def _shares(text: str) -> list[float]:
