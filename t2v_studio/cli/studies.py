@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from t2v_studio.cli.output import JsonFlag, note, print_json, say, table
+from t2v_studio.cli.output import JsonFlag, follow, note, print_json, say, table
 from t2v_studio.errors import InputError
 from t2v_studio.studio import Studio
 
@@ -173,10 +173,14 @@ def report(
         raise InputError(
             "usage", "Give either the id of a study or --from with a bundle.", "See the flags with --help."
         )
-    desk = Studio().studies
-    if source is None and not json:
-        note("Computing; the first report of a study measures every clip and takes a while …")
-    files = desk.report(study_id, out) if source is None else desk.report_again(source, out)
+    studio = Studio()
+    if source is None:
+        job = studio.studies.submit_report(study_id, out)
+        if not json:
+            note("The first report of a study measures every clip, which takes a while …")
+        files = [Path(file) for file in follow(studio, job, json)["files"]]
+    else:
+        files = studio.studies.report_again(source, out)
     if json:
         print_json({"out": str(out), "files": [str(file) for file in files]})
         return

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from t2v_studio.database import reading, writing
 from t2v_studio.settings import Settings
 from t2v_studio.studies import answers, screens, store
+from t2v_studio.studies.progress import Report, nothing
 from t2v_studio.studies.rubric import rubric
 from t2v_studio.studies.store_states import (
     DRAFT,
@@ -164,24 +165,28 @@ class StudyDesk:
         note_export(self.workspace, study_id, "tables")
         return written
 
-    def report(self, study_id: str, folder: Path) -> list[Path]:
+    def report(self, study_id: str, folder: Path, report: Report = nothing) -> list[Path]:
         """Tables, figures, methods paragraph and bundle. Raises ConflictError still_blind before close.
 
-        The clips are measured at the first report, which takes a while; the results are kept.
+        The clips are measured at the first report, which takes a while; the results are kept. `Studio.studies` does
+        it as a job: see `submit_report`.
         """
         from t2v_studio.studies.outcome import note_export
         from t2v_studio.studies.report import study_source, write
 
-        written = write(folder, study_source(self.workspace, study_id, self.measures(study_id)))
+        measures = self.measures(study_id, report)
+        report("analysing")
+        written = write(folder, study_source(self.workspace, study_id, measures), report)
         note_export(self.workspace, study_id, "report")
         return written
 
-    def measures(self, study_id: str) -> list[dict[str, Any]]:
-        """Automatic measures of a closed study's clips: rows of topic, variant, sha256, version, measures[]."""
+    def measures(self, study_id: str, report: Report = nothing) -> list[dict[str, Any]]:
+        """Automatic measures of a closed study's clips: rows as of `measures.measured`."""
         from t2v_studio.studies.measures import measured
 
         texts = {row["key"]: f"{row['title']}. {row['objective']}" for row in self.study(study_id)["topics"]}
-        return measured(self.workspace, self.clips(study_id), texts)
+        weights = self.settings.clip_weights
+        return measured(self.workspace, self.clips(study_id), texts, weights=weights, report=report)
 
     def report_again(self, bundle: Path, folder: Path) -> list[Path]:
         """The report of a bundle, computed anew from the ratings in it."""
@@ -219,7 +224,8 @@ class StudyDesk:
         """Automatic measures of videos: one row each of video, sha256, frames, fps, width, height, measures[]."""
         from t2v_studio.video.metrics import measure_clip
 
-        return [measure_clip(path, text=text, clip_weights=clip_weights) for path in paths]
+        weights = clip_weights or self.settings.clip_weights
+        return [measure_clip(path, text=text, clip_weights=weights) for path in paths]
 
     # --- what the examiner's app calls; nothing here names an arm --------------------------------
     def enter(self, token: str) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from t2v_studio.studies.progress import Report, nothing
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
@@ -55,7 +57,13 @@ def _styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
 
 def draw_all(
-    folder: Path, analysis: dict[str, Any], ratings: pd.DataFrame, labels: dict[str, str], titles: dict[str, str]
+    folder: Path,
+    analysis: dict[str, Any],
+    ratings: pd.DataFrame,
+    labels: dict[str, str],
+    titles: dict[str, str],
+    *,
+    report: Report = nothing,
 ) -> list[Path]:
     """Every figure in every format; forest and agreement in both widths."""
     plans: list[tuple[str, Callable[..., Figure], tuple[Any, ...], float]] = [
@@ -67,7 +75,8 @@ def draw_all(
         ("agreement_column", agreement, (analysis, labels), COLUMN_IN),
     ]
     written = []
-    for name, draw, inputs, width in plans:
+    for number, (name, draw, inputs, width) in enumerate(plans):
+        report("drawing the figures", number, len(plans), name.replace("_", " "))
         written += save(draw(*inputs, width_in=width), folder / name)
     return written
 

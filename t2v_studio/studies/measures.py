@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from t2v_studio.errors import CancelledError, StudioError
 from t2v_studio.studies.analysis import LEVEL, mean_interval, rank_biserial, wilcoxon_p, without_nan
+from t2v_studio.studies.progress import Report, nothing
 from t2v_studio.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -17,35 +20,60 @@ RESAMPLES = 2000
 _DIGITS = 9
 
 
-def measured(workspace: Workspace, clips: list[dict[str, Any]], texts: dict[str, str]) -> list[dict[str, Any]]:
-    """Measures of a study's clips: rows of topic, variant, sha256, version, measures[].
+def measured(
+    workspace: Workspace,
+    clips: list[dict[str, Any]],
+    texts: dict[str, str],
+    *,
+    weights: Path | None = None,
+    report: Report = nothing,
+) -> list[dict[str, Any]]:
+    """Measures of a study's clips: rows of topic, variant, sha256, version, weights_sha256, measures[].
 
-    clips: rows of `StudyDesk.clips`. texts: topic key -> topic and objective. Results are kept by the
-    hash of the clip, so that a second report measures nothing again. A clip that cannot be measured
-    has measures [] and says why in `error`.
+    clips: rows of `StudyDesk.clips`. texts: topic key -> topic and objective. weights: folder of a CLIPModel.
+    Results are kept by the hashes of clip and weights, so that a second report measures nothing again, and one that
+    was stopped goes on. A clip that cannot be measured has measures [] and says why in `error`.
     """
-    from t2v_studio.errors import StudioError
-    from t2v_studio.video.metrics import VERSION, measure_clip
+    from t2v_studio.video.metrics import VERSION, measure_clip, weights_hash
 
     folder = workspace.cache / "measures"
     folder.mkdir(parents=True, exist_ok=True)
+    mark = weights_hash(weights)
     rows = []
-    for clip in clips:
-        kept = folder / f"{clip['sha256']}-{VERSION}.json"
-        row = {"topic": clip["topic"], "variant": clip["variant"], "sha256": clip["sha256"], "version": VERSION}
+    for number, clip in enumerate(clips):
+        kept = folder / "-".join(part for part in (clip["sha256"], VERSION, mark[:16]) if part)
+        kept = kept.with_name(f"{kept.name}.json")
+        row = {name: clip[name] for name in ("topic", "variant", "sha256")}
+        row |= {"version": VERSION, "weights_sha256": mark}
         try:
             found = json.loads(kept.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             try:
-                found = without_nan(
-                    measure_clip(_there(workspace, clip["path"]), text=texts.get(clip["topic"], ""))["measures"]
-                )
+                found = measure_clip(
+                    _there(workspace, clip["path"]),
+                    text=texts.get(clip["topic"], ""),
+                    clip_weights=weights,
+                    watch=_watched(report, clips, number),
+                )["measures"]
+            except CancelledError:
+                raise
             except StudioError as error:
                 rows.append({**row, "measures": [], "error": error.message})
                 continue
+            found = without_nan(found)
             kept.write_text(json.dumps(found), encoding="utf-8")
         rows.append({**row, "measures": found})
     return rows
+
+
+def _watched(report: Report, clips: list[dict[str, Any]], number: int) -> Callable[[int, int], None]:
+    """Progress within a clip as progress over the frames of all of them."""
+    before, whole = (sum(clip["frames"] for clip in part) for part in (clips[:number], clips))
+
+    def watch(done: int, total: int) -> None:
+        report("measuring", before + done, whole, f"video {number + 1} of {len(clips)}")
+
+    return watch
 
 
 def _there(workspace: Workspace, path: str) -> Path:

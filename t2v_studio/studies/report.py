@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import tempfile
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from t2v_studio.errors import InputError
 from t2v_studio.studies import methods, tables
 from t2v_studio.studies.analysis import analyse, without_nan
+from t2v_studio.studies.progress import Report, nothing
 from t2v_studio.studies.ratings import check_ratings, read_ratings
 from t2v_studio.studies.rubric import labels as rubric_labels
 from t2v_studio.workspace import Workspace
@@ -147,13 +149,14 @@ def _headline_ratings(source: Source) -> pd.DataFrame:
     return source.ratings[~source.ratings["rater"].isin(out)]
 
 
-def write(folder: Path, source: Source) -> list[Path]:
+def write(folder: Path, source: Source, report: Report = nothing) -> list[Path]:
     """Write the whole report into `folder`, made if it is not there; returns the files, the bundle last.
 
-    The same source gives the same bytes with the same libraries. Raises InputError where the folder
+    report: told the stages; what it raises, a cancellation say, leaves an earlier report in `folder` as it was, up to
+    the last step, in which the files take the place of the old ones. The same source gives the same bytes with the same libraries. Raises InputError where the folder
     cannot be written.
     """
-    from t2v_studio.studies import bundle, figures
+    from t2v_studio.studies import bundle
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -161,6 +164,23 @@ def write(folder: Path, source: Source) -> list[Path]:
         raise InputError(
             "out_unwritable", f"--out: {folder} cannot be made ({error.strerror}).", "Name another folder."
         ) from error
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as name:
+        staging = Path(name)
+        written = [*_files(staging, source, report), staging / BUNDLE]
+        bundle.pack(written[-1], staging, written[:-1], source)
+        report("writing")
+        places = [folder / file.relative_to(staging) for file in written]
+        for file, place in zip(written, places, strict=True):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            file.replace(place)
+    return places
+
+
+def _files(folder: Path, source: Source, report: Report) -> list[Path]:
+    """Numbers, words, tables and figures of a report."""
+    from t2v_studio.studies import figures
+
+    report("comparing")
     found = numbers(source)
     analysis = methods.headline(source.result)
     texts = {"analysis.json": json.dumps(found, ensure_ascii=False, indent=2, sort_keys=True) + "\n"}
@@ -170,8 +190,8 @@ def write(folder: Path, source: Source) -> list[Path]:
         texts |= {f"tables/{table.key}.{suffix}": text for suffix, text in table.texts().items()}
     texts["environment.txt"] = environment()
     written = [_write_text(folder / name, text) for name, text in texts.items()]
-    written += figures.draw_all(folder / "figures", analysis, _headline_ratings(source), source.labels, source.titles)
-    return [*written, bundle.pack(folder / BUNDLE, folder, written, source)]
+    inputs = (analysis, _headline_ratings(source), source.labels, source.titles)
+    return written + figures.draw_all(folder / "figures", *inputs, report=report)
 
 
 def words(found: dict[str, Any]) -> str:

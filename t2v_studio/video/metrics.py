@@ -6,7 +6,7 @@ Report warp error and dynamic degree together: a clip in which nothing moves has
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,15 +16,17 @@ from numpy.typing import NDArray
 
 from t2v_studio.errors import InputError
 from t2v_studio.video import decode, ffmpeg
-from t2v_studio.video.motion import UNRELIABLE_MASKED_SHARE, Frame, PairMotion, pair_motion
+from t2v_studio.video.motion import UNRELIABLE_MASKED_SHARE, Frame, PairMotion, pair_motion, pair_speed
 
-VERSION = "1"
+VERSION = "2"
 CUT_THRESHOLD = 10.0
 """ffmpeg's own default of its scene change detector."""
 LINES = 480
 """Shorter side at which pictures are measured; larger ones are scaled down."""
 STILL_MAE = 0.25
 """Mean absolute difference (0 to 255) below which two neighbours are the same picture."""
+MAX_PAIRS = 64
+"""Pairs of frames whose flow is computed: all of a clip of seconds, evenly spaced ones of a longer clip."""
 CLIP_FRAMES = 8
 CLIP_TOKENS = 77
 
@@ -41,18 +43,26 @@ class Measure:
     details: dict[str, float] = field(default_factory=dict)
 
 
-def measure_clip(path: Path, *, text: str = "", clip_weights: Path | None = None) -> dict[str, Any]:
+def measure_clip(
+    path: Path,
+    *,
+    text: str = "",
+    clip_weights: Path | None = None,
+    watch: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
     """All measures of a video file. Pictures are scaled down to `LINES` lines first, frames are read once.
 
     text: topic and objective, for the CLIP score: the same text for both arms of a pair.
     clip_weights: folder of a transformers CLIPModel; without one its measures are unavailable.
+    watch: called with frames done and their number; what it raises ends the measuring.
     Raises InputError where the file is no video.
     """
     probe = decode.probe(path)
     cuts = scene_cuts(path, probe.fps)
     wanted = set(np.linspace(0, max(probe.frames - 1, 0), CLIP_FRAMES).round().astype(int).tolist())
-    collector, kept = Collector(probe.fps, cuts), []
+    collector, kept = Collector(probe.fps, cuts, probe.frames), []
     for index, frame in enumerate(decode.frames(path)):
+        watch(index, probe.frames)
         collector.add(_scaled(frame))
         if index in wanted:
             kept.append(frame)
@@ -68,6 +78,7 @@ def measure_clip(path: Path, *, text: str = "", clip_weights: Path | None = None
         "width": probe.width,
         "height": probe.height,
         "version": VERSION,
+        "weights_sha256": weights_hash(clip_weights),
         "measures": [asdict(measure) for measure in measures],
     }
 
@@ -86,18 +97,21 @@ def _scaled(frame: Frame) -> Frame:
 class Collector:
     """Takes frames one by one and keeps numbers only: motion, flicker, correlation, stillness, sharpness.
 
-    Warp error by Lai et al. (2018); dynamic degree and flicker by VBench (Huang et al. 2024). Pairs
-    that lie across a cut are left out of the motion measures.
+    Pairs that lie across a cut are left out of the motion measures. count: how many frames will come; of a clip
+    that has more than `MAX_PAIRS` pairs, that many are taken, evenly spaced. Without it every pair is.
     """
 
-    def __init__(self, fps: float, cuts: Iterable[int] = ()) -> None:
+    def __init__(self, fps: float, cuts: Iterable[int] = (), count: int = 0) -> None:
         self.frames = 0
+        self._count = count
         self._stride = max(1, round(fps / 8))
+        self._pairs = _spaced(count - 1)
+        self._samples = _spaced((count - 1) // self._stride)
         self._cuts = sorted(set(cuts))
         self._last: Frame | None = None
         self._sampled: tuple[int, Frame] | None = None
         self._motions: list[PairMotion] = []
-        self._sampled_motions: list[PairMotion] = []
+        self._speeds: list[tuple[float, float]] = []
         self._gaps: list[float] = []
         self._correlations: list[float] = []
         self._sharpness: list[float] = []
@@ -116,7 +130,7 @@ class Collector:
         if self._last is not None:
             self._gaps.append(float(cv2.absdiff(self._last, frame).mean()))
             self._correlations.append(_correlation(cv2.cvtColor(self._last, cv2.COLOR_RGB2GRAY), grey))
-            if not self._cut_between(index - 1, index):
+            if _taken(index, self._pairs) and not self._cut_between(index - 1, index):
                 motion = pair_motion(self._last, frame)
                 self._motions.append(motion)
         self._sample(index, frame, motion)
@@ -126,9 +140,11 @@ class Collector:
         """Keep every stride-th frame for the dynamic degree, which is defined at about 8 frames a second."""
         if index % self._stride:
             return
-        if self._sampled is not None and not self._cut_between(self._sampled[0], index):
+        taken = _taken(index // self._stride, self._samples)
+        if self._sampled is not None and taken and not self._cut_between(self._sampled[0], index):
             direct = motion if self._stride == 1 else None
-            self._sampled_motions.append(direct or pair_motion(self._sampled[1], frame))
+            known = (direct.top_radius, direct.median_radius) if direct else None
+            self._speeds.append(known or pair_speed(self._sampled[1], frame))
         self._sampled = (index, frame)
 
     def _cut_between(self, first: int, second: int) -> bool:
@@ -139,40 +155,54 @@ class Collector:
         return [self._warp_error(), self._dynamic_degree(), *self._picture_measures()]
 
     def _warp_error(self) -> Measure:
+        """Mean over pairs of the masked squared error of the warped next frame (Lai et al. 2018, see `motion`).
+
+        Colours in 0 to 1, a mean over channels: a third of what a sum over them gives.
+        """
         if not self._motions:
             return _none("warp_error", "lower", "the clip has no two neighbouring frames within a shot")
         masked = float(np.mean([motion.masked_share for motion in self._motions]))
+        notes = ["more than half of the pixels are masked: unreliable"] if masked > UNRELIABLE_MASKED_SHARE else []
         return Measure(
             "warp_error",
             float(np.mean([motion.warp_error for motion in self._motions])),
             "lower",
-            note="more than half of the pixels are masked: unreliable" if masked > UNRELIABLE_MASKED_SHARE else "",
+            note="; ".join([*notes, *self._sampling(len(self._motions), self.frames - 1)]),
             details={"masked_share": masked, "pairs": float(len(self._motions))},
         )
 
     def _dynamic_degree(self) -> Measure:
-        """Share of sampled pairs whose fastest 5 % move more than 6 min(h, w) / 256 pixels.
+        """Share of sampled pairs whose fastest 5 % move more than 6 min(h, w) / 256 pixels (VBench, Huang et al. 2024).
 
-        VBench calls a clip of n sampled frames dynamic when at least round(4 n / 16) pairs do: `dynamic`.
+        VBench calls a clip of n sampled frames dynamic when at least round(4 n / 16) pairs do: `dynamic`. Its flow is
+        RAFT's and its threshold meant for filmed motion, so the radii are kept too.
         """
-        motions = self._sampled_motions
-        if not motions:
+        if not self._speeds:
             return _none("dynamic_degree", "neither", "the clip has no two samples within a shot")
-        limit = 6 * self._short_side / 256
-        moving = sum(motion.top_radius > limit for motion in motions)
-        needed = max(round(4 * (len(motions) + 1) / 16), 1)
+        tops, medians = zip(*self._speeds, strict=True)
+        moving = sum(top > 6 * self._short_side / 256 for top in tops)
+        needed = max(round(4 * (len(tops) + 1) / 16), 1)
         return Measure(
             "dynamic_degree",
-            moving / len(motions),
+            moving / len(tops),
             "neither",
+            note="".join(self._sampling(len(tops), (self.frames - 1) // self._stride)),
             details={
                 "dynamic": float(moving >= needed),
-                "median_radius_px": float(np.median([motion.median_radius for motion in motions])),
-                "top_radius_px": float(np.mean([motion.top_radius for motion in motions])),
+                "median_radius_px": float(np.median(medians)),
+                "top_radius_px": float(np.mean(tops)),
+                "pairs": float(len(tops)),
             },
         )
 
+    def _sampling(self, taken: int, pairs: int) -> list[str]:
+        """What is said where not every pair was taken."""
+        return [f"on {taken} of {pairs} pairs, evenly spaced"] if pairs > MAX_PAIRS and self._count else []
+
     def _picture_measures(self) -> list[Measure]:
+        """Of every frame: variance of the Laplacian (Pech-Pacheco et al. 2000), flicker (255 - mean absolute difference
+        of neighbours) / 255 (VBench, Huang et al. 2024), Pearson's r of neighbours, and the share of equal neighbours.
+        """
         sharpness = float(np.mean(self._sharpness)) if self._sharpness else None
         found = [Measure("sharpness", sharpness, "neither", note="variance of the Laplacian of the grey picture")]
         if not self._gaps:
@@ -185,6 +215,17 @@ class Collector:
             Measure("adjacent_correlation", float(np.mean(self._correlations)), "neither"),
             Measure("still_share", float(np.mean([gap < STILL_MAE for gap in self._gaps])), "neither"),
         ]
+
+
+def _spaced(pairs: int) -> frozenset[int] | None:
+    """Numbers of the pairs that are taken, from 1; None: all."""
+    if pairs <= MAX_PAIRS:
+        return None
+    return frozenset(np.linspace(1, pairs, MAX_PAIRS).round().astype(int).tolist())
+
+
+def _taken(pair: int, wanted: frozenset[int] | None) -> bool:
+    return wanted is None or pair in wanted
 
 
 def _none(name: str, better: Literal["higher", "lower", "neither"], why: str) -> Measure:
@@ -200,7 +241,8 @@ def _correlation(a: NDArray[Any], b: NDArray[Any]) -> float:
 
 
 def scene_cuts(path: Path, fps: float) -> list[int]:
-    """Indices of the frames that begin a new shot (ffmpeg's scdet filter at its default threshold)."""
+    """Indices of the frames that begin a new shot: ffmpeg's scdet filter at its default threshold, which sets the mean
+    absolute difference of neighbours against its change (libavfilter/vf_scdet.c)."""
     argv = [ffmpeg.find_ffmpeg(), "-hide_banner", "-nostdin", "-i", ffmpeg.file_url(path)]
     argv += ["-vf", f"scdet=threshold={CUT_THRESHOLD:g}", "-an", "-f", "null", "-"]
     said = ffmpeg.run(argv).stderr.decode("utf-8", errors="replace")
@@ -231,6 +273,8 @@ def siti(path: Path) -> list[Measure]:
 def clip_measures(frames: Sequence[Frame], text: str, weights: Path | None) -> list[Measure]:
     """CLIP text-video and frame-to-frame similarity, 100 times the cosine, over the frames given (evenly spaced ones).
 
+    Text-video is CLIPScore (Hessel et al. 2021) without its weight of 2.5, averaged over frames as EvalCrafter does
+    (Liu et al. 2024); frame-to-frame is the mean of neighbours, EvalCrafter's CLIP-Temp.
     Unavailable without weights; the text is cut at 77 tokens with its end token kept, and that is said.
     """
     if weights is None or not (weights / "config.json").is_file():
@@ -265,6 +309,14 @@ def clip_measures(frames: Sequence[Frame], text: str, weights: Path | None) -> l
     if len(frames) < 2:
         return [first, _none("clip_frames", "neither", "the clip has one frame")]
     return [first, Measure("clip_frames", float(near.mean()), "neither", details={"frames": float(len(frames))})]
+
+
+def weights_hash(folder: Path | None) -> str:
+    """SHA-256 over the weight files of a model's folder; empty where there are none."""
+    import hashlib
+
+    files = sorted(folder.glob("*.safetensors")) if folder is not None else []
+    return hashlib.sha256("".join(map(_sha256, files)).encode()).hexdigest() if files else ""
 
 
 def _sha256(path: Path) -> str:

@@ -64,12 +64,14 @@ def failure(job: Job) -> str:
 
 
 def outcome(job: Job) -> tuple[str, str]:
-    """What `job` made, as (kind, id): a video, pair, pack, plan or book; two empty texts for anything else."""
+    """What `job` made, as (kind, id): a video, pair, pack, report (its results), plan or book; two empty texts for anything else."""
     if job.state != "succeeded":
         return "", ""
     found = job.result
     if job.kind == "pack":
         return "pack", str(found["run"])
+    if job.kind == "report":
+        return "results", str(found["study"])
     if "no_rag" in found and found.get("id"):
         return "pair", str(found["id"])
     if "video" in found and found.get("id"):
@@ -101,4 +103,13 @@ def card(job: Job, log: str | None = None) -> str:
         f'<article class="t2-job {kind}"><header><span class="t2-job-title" title="{markup.text(heading(job))}">{markup.text(heading(job))}</span>'
         f"{markup.chip(name, kind)}</header>{progress(job)}{failure(job)}"
         f'<div class="t2-foot"><span class="t2-when">{markup.text(when)}</span>{"".join(buttons)}</div>{tail}</article>'
+    )
+
+
+def live(job: Job) -> str:
+    """A running job at the head of its tab, with a button that stops it. Listen with `markup.CLICKS`."""
+    stop = "" if job.cancel_requested else markup.button("Cancel", "cancel", job=job.id)
+    return (
+        f'<div class="t2-hit t2-live"><header><b>{markup.text(heading(job))}</b>{stop}</header>{progress(job)}'
+        f'<p class="t2-muted">It goes on if you close this page.</p></div>'
     )

@@ -218,8 +218,4 @@ def status_of(job: Job) -> str:
         if job.state == "cancelled":
             return markup.notice("Cancelled. What was made is kept.", going_on, "info")
         return job_card.failure(job) + markup.notice("What was made is kept.", going_on, "info")
-    stop = "" if job.cancel_requested else markup.button("Cancel", "cancel", job=job.id)
-    return (
-        f'<div class="t2-hit t2-live"><header><b>{markup.text(job_card.heading(job))}</b>{stop}</header>{job_card.progress(job)}'
-        f'<p class="t2-muted">It goes on if you close this page.</p></div>'
-    )
+    return job_card.live(job)

@@ -10,11 +10,12 @@ from typing import Any
 import gradio as gr
 
 from t2v_studio.errors import NotFoundError
+from t2v_studio.jobs.model import Job
 from t2v_studio.studio import Studio
 from t2v_studio.ui import markup
-from t2v_studio.ui.components import report_view, study_view
+from t2v_studio.ui.components import job_card, report_view, study_view
 from t2v_studio.ui.notices import guarded
-from t2v_studio.ui.page import QUIET, Page
+from t2v_studio.ui.page import QUIET, Page, busy
 from t2v_studio.workspace import new_id
 
 NAME, LABEL, ORDER = "results", "Results", 60
@@ -23,15 +24,10 @@ NOTHING = markup.empty("No study yet", "Make a study in Study; once it is closed
 TO_WRITE = markup.empty(
     "The study is closed",
     "Write the report: tables, figures, a methods paragraph and a bundle. The first time every video is measured, too, "
-    "which takes some seconds each. The page may be left meanwhile: come back to this tab and the report is here.",
+    "which takes up to a minute each.",
 )
 FILES = {"latex": "*.tex", "csv": "*.csv", "figures": "figures/*"}
 """Download -> the report's files in it."""
-
-
-def folder_of(studio: Studio, study_id: str) -> Path:
-    """Where a study's report is written."""
-    return studio.workspace.study(study_id) / "report"
 
 
 def build(page: Page) -> None:
@@ -44,53 +40,80 @@ def build(page: Page) -> None:
         tables = gr.DownloadButton("↓ Tables (CSV)", size="sm", elem_id="results-csv")
         figures = gr.DownloadButton("↓ Figures", size="sm", elem_id="results-figures")
         bundle = gr.DownloadButton("↓ Bundle", size="sm", elem_id="results-bundle")
+    status = gr.HTML("", js_on_load=markup.CLICKS, elem_id="results-status", apply_default_css=False)
     view = gr.HTML(NOTHING, css_template=report_view.STYLE, elem_id="results-view", apply_default_css=False)
-    outputs = [view, write, downloads, latex, tables, figures, bundle]
+    following = gr.State("")
+    shown = [view, write, downloads, latex, tables, figures, bundle]
+    outputs = [following, status, *shown]
+
+    def look(study_id: str) -> tuple[Any, ...]:
+        """Values of `outputs`: the report of a study, and the job that writes it."""
+        job = studio.studies.report_job(study_id) if study_id else None
+        return (job.id if job else "", status_of(job), *show(studio, study_id, job))
 
     @guarded
     def choose(study_id: str | None) -> Any:
-        return show(studio, study_id or "")
+        return look(study_id or "")
 
     @guarded
-    def written(study_id: str | None) -> Any:
+    def submit(study_id: str | None) -> Any:
         if not study_id:
             raise NotFoundError("no_study", "There is no study to report on.", "Choose one.")
-        studio.studies.report(study_id, folder_of(studio, study_id))
-        return show(studio, study_id)
+        studio.studies.submit_report(study_id)
+        return (*look(study_id), busy(), "")
+
+    @guarded
+    def follow(job_id: str, study_id: str | None) -> Any:
+        """The job's progress; once it has ended, what came of it."""
+        if not job_id:
+            return gr.skip()
+        job = studio.job(job_id)
+        if not job.ended:
+            return (job_id, status_of(job), *[gr.skip()] * len(shown))
+        return ("", status_of(job), *show(studio, study_id or "", None))
+
+    @guarded
+    def cancel(event: gr.EventData) -> str:
+        return status_of(studio.cancel(str((event._data or {}).get("job", ""))))
 
     def fill(study_id: str | None) -> Any:
         rows = studio.studies.studies()
         known = [row["id"] for row in rows]
         closed = [row["id"] for row in rows if row["state"] in REVEALED]
         chosen = study_id if study_id in known else (closed or known or [None])[0]
-        return gr.Dropdown(choices(rows), value=chosen), *show(studio, chosen or "")
+        return gr.Dropdown(choices(rows), value=chosen), *look(chosen or "")
 
     @guarded
     def opened(what: dict[str, Any] | None, study_id: str | None) -> Any:
         return fill(what["id"]) if what and what["kind"] == "results" else gr.skip()
 
     study.input(choose, study, outputs, **QUIET)
-    write.click(
-        written,
-        study,
-        outputs,
-        trigger_mode="once",
-        show_progress="full",
-        show_progress_on=view,
-        api_visibility="private",
-    )
+    write.click(submit, study, [*outputs, page.timer, page.rows], trigger_mode="once", **QUIET)
+    page.rows.change(follow, [following, study], outputs, trigger_mode="once", **QUIET)
+    status.click(cancel, None, status, **QUIET)
     page.opened.change(opened, [page.opened, study], [study, *outputs], **QUIET)
     page.on_load(guarded(fill), study, [study, *outputs])
     if page.tab is not None:
         page.tab.select(guarded(fill), study, [study, *outputs], **QUIET)
 
 
+def status_of(job: Job | None) -> str:
+    """The report that is being written, or why there is none; empty where all is well."""
+    if job is None or job.state == "succeeded":
+        return ""
+    if not job.ended:
+        return job_card.live(job)
+    if job.state == "cancelled":
+        return markup.notice("Cancelled.", "What was measured is kept: the next report goes on from there.", "info")
+    return job_card.failure(job)
+
+
 def choices(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
     return [(f"{row['title']} · {study_view.STATES[row['state']][0]}", row["id"]) for row in rows]
 
 
-def show(studio: Studio, study_id: str) -> tuple[Any, ...]:
-    """View, button and downloads of one study. Nothing of its scores before it is closed."""
+def show(studio: Studio, study_id: str, job: Job | None) -> tuple[Any, ...]:
+    """View, button and downloads of one study. Nothing of its scores before it is closed. job: that writes it now."""
     hidden = (gr.Button(visible=False), gr.Row(visible=False), *[gr.DownloadButton(value=None)] * 4)
     if not study_id:
         return NOTHING, *hidden
@@ -99,11 +122,11 @@ def show(studio: Studio, study_id: str) -> tuple[Any, ...]:
         return NOTHING, *hidden
     if study["state"] not in REVEALED:
         return report_view.blind(study), *hidden
-    folder = folder_of(studio, study_id)
+    folder = studio.studies.report_folder(study_id)
     view = report_view.report(folder)
     if not view:
-        return TO_WRITE, gr.Button("Write the report", visible=True), *hidden[1:]
-    again = gr.Button("Write the report again", visible=True)
+        return ("" if job else TO_WRITE), gr.Button("Write the report", visible=job is None), *hidden[1:]
+    again = gr.Button("Write the report again", visible=job is None)
     return view, again, gr.Row(visible=True), *(gr.DownloadButton(value=path or None) for path in files(studio, folder))
 
 
