@@ -21,7 +21,8 @@ Forward = Callable[..., Any]
 class Objective(Protocol):
     """Maths of one training step. Shapes: `z`, `eps`, `noisy` as the family's latents; `level` (B,)."""
 
-    shift: float | None
+    @property
+    def shift(self) -> float | None: ...
 
     def levels(self, u: torch.Tensor) -> torch.Tensor:
         """Noise levels from uniform draws in (0, 1): stratify `u` and the levels are stratified too."""

@@ -1,0 +1,261 @@
+"""Which video models there are: the shipped list, the user's own file, and the tiny ones.
+
+A model is named, never pasted: names come from `data/models.yaml`, from `models.local.yaml` in the
+workspace's data folder, or are the tiny pipelines that are made on first use.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from t2v_studio.engines.diffusion.families.base import Family, Source
+from t2v_studio.engines.diffusion.families.registry import FAMILIES
+from t2v_studio.engines.diffusion.families.registry import family as family_of
+from t2v_studio.errors import InputError, UnavailableError, unknown_name
+from t2v_studio.settings import Settings
+from t2v_studio.workspace import SHIPPED, Workspace
+
+REGISTRY = SHIPPED / "models.yaml"
+LOCAL_FILE = "models.local.yaml"
+TINY = "tiny-"
+_TINY_VERSION = 1
+"""Goes up when `make_tiny` writes other weights."""
+
+Stored = Literal["float32", "bfloat16", "float16"]
+BYTES: dict[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PartInfo(_Entry):
+    """Size of one part, and the number format of its files on the hub."""
+
+    parameters: int = Field(ge=0)
+    stored: Stored = "float32"
+
+    def bytes(self, dtype: str = "") -> int:
+        """Bytes of the weights as stored, or in `dtype`."""
+        return self.parameters * BYTES[dtype or self.stored]
+
+
+class Bundle(_Entry):
+    """Files of one repository at one commit. revision: 40 hex digits, or "" for the newest at the first download."""
+
+    repo_id: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
+    revision: str = Field("", pattern=r"^([0-9a-f]{40})?$")
+    parts: dict[str, PartInfo]
+
+
+class ModelEntry(_Entry):
+    """One model. Either `repo_id` names it on the hub, or `folder` holds it on this disk."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{1,60}$")
+    title: str = Field("", max_length=80)
+    about: str = Field("", max_length=300)
+    repo_id: str = Field("", pattern=r"^([\w.-]+/[\w.-]+)?$")
+    revision: str = Field("", pattern=r"^([0-9a-f]{40})?$")
+    folder: str = Field("", description="A folder on this machine, relative to the file that names it.")
+    family: str
+    license: str = ""
+    dtype: str = Field("", pattern=r"^(float32|bfloat16|float16)?$")
+    parts: dict[str, PartInfo] = {}
+    shared: dict[str, str] = {}
+    origin: Literal["shipped", "own", "tiny"] = "shipped"
+
+    @property
+    def rules(self) -> Family:
+        return FAMILIES[self.family]
+
+    @property
+    def compute_dtype(self) -> str:
+        """dtype of transformer and text encoder on a card that can."""
+        return self.dtype or self.rules.default_dtype
+
+    def all_parts(self) -> dict[str, PartInfo]:
+        """Own and shared parts."""
+        groups = bundles()
+        return {**{part: groups[group].parts[part] for part, group in self.shared.items()}, **self.parts}
+
+    def bundles(self) -> list[Bundle]:
+        """What has to be fetched: its own repository, then the shared groups that it takes parts from."""
+        if not self.repo_id:
+            return []
+        groups: dict[str, dict[str, PartInfo]] = {}
+        for part, group in self.shared.items():
+            groups.setdefault(group, {})[part] = bundles()[group].parts[part]
+        own = Bundle(repo_id=self.repo_id, revision=self.revision, parts=self.parts)
+        return [own] + [bundles()[group].model_copy(update={"parts": parts}) for group, parts in groups.items()]
+
+    def bytes(self, dtype: str = "") -> int:
+        """Bytes of all parts as stored on the hub, or in `dtype`."""
+        return sum(part.bytes(dtype) for part in self.all_parts().values())
+
+    def parameters(self) -> int:
+        return sum(part.parameters for part in self.all_parts().values())
+
+
+def registry(workspace: Workspace) -> dict[str, ModelEntry]:
+    """Every model by name: shipped, own, tiny. Raises InputError for a mistake in the user's file."""
+    entries = {entry.name: entry for entry in [*_shipped()[0], *_tiny_entries()]}
+    for entry in own_models(workspace):
+        if entry.name in entries:
+            raise _bad_file(workspace, f"the name {entry.name!r} is taken")
+        entries[entry.name] = entry
+    return entries
+
+
+def model(name_or_id: str, settings: Settings, workspace: Workspace) -> ModelEntry:
+    """The model of a name or repository id; "" is the one of T2V_MODEL_ID. Raises InputError with the nearest name."""
+    wanted = name_or_id or settings.model_id
+    entries = registry(workspace)
+    if wanted in entries:
+        return entries[wanted]
+    for entry in entries.values():
+        if entry.repo_id and entry.repo_id.lower() == wanted.lower():
+            return entry
+    raise unknown_name("model_id", wanted, [*entries, *(entry.repo_id for entry in entries.values() if entry.repo_id)])
+
+
+def source(entry: ModelEntry, settings: Settings, workspace: Workspace) -> Source:
+    """Where the parts of a model lie on this disk. A tiny model is made now, if it is not there.
+
+    Raises UnavailableError `model_missing` that says the size and the command.
+    """
+    if entry.origin == "tiny":
+        return Source(_tiny_folder(entry, workspace), name=entry.name, revision=f"tiny-{_TINY_VERSION}")
+    if entry.folder:
+        return Source(_own_folder(entry, workspace), name=entry.name)
+    from t2v_studio.engines.diffusion.store import ModelStore
+
+    found = ModelStore.of(settings, workspace).source(entry)
+    if found is None:
+        raise missing(entry)
+    return found
+
+
+def missing(entry: ModelEntry) -> UnavailableError:
+    """The error for a model that is not on this disk."""
+    return UnavailableError(
+        "model_missing",
+        f"The model {entry.title or entry.name} is not on this disk (about {entry.bytes() / 1e9:.0f} GB to fetch).",
+        f"Fetch it with: t2v models download {entry.name}. Or try the path without a download: --model-id tiny-wan.",
+    )
+
+
+# --- lists -------------------------------------------------------------------------------------
+@lru_cache(maxsize=1)
+def _shipped() -> tuple[list[ModelEntry], dict[str, Bundle]]:
+    data = yaml.safe_load(REGISTRY.read_text("utf-8"))
+    groups = {name: Bundle(**group) for name, group in data["shared"].items()}
+    return [ModelEntry(**row) for row in data["models"]], groups
+
+
+def bundles() -> dict[str, Bundle]:
+    """Shared groups by name."""
+    return _shipped()[1]
+
+
+def _tiny_entries() -> list[ModelEntry]:
+    about = "Random weights, a few hundred kilobytes: shows the path of diffusion in seconds, without a download."
+    return [
+        ModelEntry(
+            name=f"{TINY}{name}",
+            title=f"Tiny {rules.label}",
+            about=about,
+            family=name,
+            license="Apache-2.0",
+            origin="tiny",
+            dtype="float32",
+        )
+        for name, rules in FAMILIES.items()
+    ]
+
+
+def _tiny_folder(entry: ModelEntry, workspace: Workspace) -> Path:
+    folder = workspace.cache / "tiny" / f"{entry.name}-{_TINY_VERSION}"
+    if not (folder / "model_index.json").is_file():
+        from t2v_studio.engines.diffusion.tiny import make_tiny
+
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-") as name:
+            made = make_tiny(entry.family, Path(name) / "model")
+            try:
+                made.rename(folder)
+            except OSError:  # another process was quicker, or left half a folder
+                if not (folder / "model_index.json").is_file():
+                    shutil.rmtree(folder)
+                    made.rename(folder)
+    return folder
+
+
+# --- the user's own file -----------------------------------------------------------------------
+def own_models(workspace: Workspace) -> list[ModelEntry]:
+    """Models of `models.local.yaml` in the workspace's data folder."""
+    path = workspace.data / LOCAL_FILE
+    if not path.is_file():
+        return []
+    try:
+        rows = yaml.safe_load(path.read_text("utf-8")) or []
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise _bad_file(workspace, "it should be a list of models, each starting with - name:")
+        return [_own(workspace, row) for row in rows]
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise _bad_file(workspace, str(error).splitlines()[0]) from error
+
+
+def _own(workspace: Workspace, row: dict[str, Any]) -> ModelEntry:
+    try:
+        entry = ModelEntry(**{**row, "origin": "own"})
+    except (ValidationError, TypeError) as error:
+        if not isinstance(error, ValidationError):
+            raise _bad_file(workspace, str(error)) from error
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise _bad_file(workspace, f"model {row.get('name', '?')}: {field}: {first['msg']}") from error
+    family_of(entry.family)
+    if bool(entry.repo_id) == bool(entry.folder):
+        raise _bad_file(workspace, f"model {entry.name}: give either repo_id or folder")
+    unknown = [group for group in entry.shared.values() if group not in bundles()]
+    if unknown:
+        raise _bad_file(workspace, f"model {entry.name}: shared: {unknown[0]!r} is not a group of models.yaml")
+    if entry.repo_id and not entry.parts:
+        wanted = [part for part in entry.rules.part_names if part not in entry.shared]
+        parts = {part.removesuffix("_config"): PartInfo(parameters=0) for part in wanted}
+        return entry.model_copy(update={"parts": parts})
+    return entry
+
+
+def register(workspace: Workspace, name: str, family: str, folder: Path, *, title: str = "") -> ModelEntry:
+    """Add a folder to the user's file under `name`; the rest of that file stays as it is."""
+    entry = _own(workspace, {"name": name, "family": family, "folder": str(folder), "title": title})
+    if name in registry(workspace):
+        raise InputError("name_taken", f"name: there is a model {name!r} already.", "Choose another with --name.")
+    path = workspace.data / LOCAL_FILE
+    before = path.read_text("utf-8") if path.is_file() else "# Models of this workspace. See t2v models list.\n"
+    row = entry.model_dump(include={"name", "title", "family", "folder"}, exclude_defaults=True)
+    path.write_text(f"{before.rstrip()}\n{yaml.safe_dump([row], sort_keys=False)}", "utf-8")
+    return entry
+
+
+def _own_folder(entry: ModelEntry, workspace: Workspace) -> Path:
+    folder = (workspace.data / Path(entry.folder).expanduser()).resolve()
+    if not (folder / "model_index.json").is_file():
+        raise UnavailableError(
+            "model_missing",
+            f"The model {entry.name} should lie in {folder}, but there is no model_index.json.",
+            f"Correct its folder in {workspace.data / LOCAL_FILE}.",
+        )
+    return folder
+
+
+def _bad_file(workspace: Workspace, what: str) -> InputError:
+    return InputError("bad_models_file", f"{LOCAL_FILE}: {what}.", f"Correct {workspace.data / LOCAL_FILE}.")

@@ -1,0 +1,156 @@
+"""Where models lie on this disk: the hub's cache under T2V_CACHE_ROOT, converted copies, and the studio's ledger.
+
+The ledger says what the studio itself fetched. Nothing else in the cache is ever deleted by it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from t2v_studio.engines.diffusion.families.base import Source
+from t2v_studio.engines.diffusion.models import Bundle, ModelEntry
+from t2v_studio.settings import Settings
+from t2v_studio.workspace import Workspace
+
+COMPLETE = ".complete"
+
+
+@dataclass(frozen=True)
+class ModelStore:
+    """Folders: hub/ (as huggingface_hub lays it out), converted/, ledger.json."""
+
+    root: Path
+
+    @classmethod
+    def of(cls, settings: Settings, workspace: Workspace) -> ModelStore:
+        root = settings.cache_root.expanduser().resolve() if settings.cache_root else workspace.cache / "models"
+        return cls(root)
+
+    @property
+    def hub(self) -> Path:
+        return self.root / "hub"
+
+    @property
+    def converted(self) -> Path:
+        return self.root / "converted"
+
+    # --- what is here ------------------------------------------------------------------------
+    def source(self, entry: ModelEntry) -> Source | None:
+        """The folders of a model's parts; None where one of them is not complete."""
+        folders = self.part_folders(entry)
+        if any(folder is None for folder in folders.values()):
+            return None
+        own = self.snapshot(entry.bundles()[0])
+        if own is None:
+            return None
+        elsewhere = {part: folder for part, folder in folders.items() if folder and folder.parent != own}
+        return Source(own, name=entry.name, repo_id=entry.repo_id, revision=own.name, shared=elsewhere)
+
+    def part_folders(self, entry: ModelEntry) -> dict[str, Path | None]:
+        """Each part of a model and where it lies complete, or None. A converted copy comes first."""
+        return {part: self.part_folder(bundle, part) for bundle in entry.bundles() for part in bundle.parts}
+
+    def part_folder(self, bundle: Bundle, part: str) -> Path | None:
+        for dtype in ("bfloat16", "float16"):
+            copy = self.converted_folder(bundle, part, dtype)
+            if copy is not None and (copy / COMPLETE).is_file():
+                return copy
+        folder = self.snapshot(bundle)
+        return folder / part if folder is not None and part_is_complete(folder / part, part) else None
+
+    def snapshot(self, bundle: Bundle) -> Path | None:
+        """Folder of the bundle's commit in the hub's cache, whether it is there or not; None for an unknown commit."""
+        commit = self.commit(bundle)
+        return self.repo(bundle.repo_id) / "snapshots" / commit if commit else None
+
+    def commit(self, bundle: Bundle) -> str:
+        """The pinned commit, else the one that was recorded when it was fetched, else that of the cache's main."""
+        if bundle.revision:
+            return bundle.revision
+        fetched = [row for row in self.ledger()["snapshots"] if row["repo_id"] == bundle.repo_id]
+        if fetched:
+            return str(fetched[-1]["revision"])
+        main = self.repo(bundle.repo_id) / "refs" / "main"
+        return main.read_text("ascii").strip() if main.is_file() else ""
+
+    def repo(self, repo_id: str) -> Path:
+        return self.hub / f"models--{repo_id.replace('/', '--')}"
+
+    def converted_folder(self, bundle: Bundle, part: str, dtype: str) -> Path | None:
+        commit = self.commit(bundle)
+        name = bundle.repo_id.replace("/", "--")
+        return self.converted / name / commit / dtype / part if commit else None
+
+    # --- the ledger --------------------------------------------------------------------------
+    def ledger(self) -> dict[str, Any]:
+        """snapshots: rows repo_id, revision, state (started, complete), files (name to bytes), at; pinned: model names."""
+        try:
+            data = json.loads((self.root / "ledger.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            data = {}
+        return {"version": 1, "snapshots": data.get("snapshots", []), "pinned": data.get("pinned", [])}
+
+    @contextmanager
+    def editing(self) -> Iterator[dict[str, Any]]:
+        """The ledger to change; written whole, by one process at a time."""
+        from filelock import FileLock
+
+        self.root.mkdir(parents=True, exist_ok=True)
+        path = self.root / "ledger.json"
+        with FileLock(str(self.root / "ledger.lock"), timeout=60):
+            data = self.ledger()
+            yield data
+            draft = path.with_suffix(".part")
+            draft.write_text(json.dumps(data, indent=1), "utf-8")
+            os.replace(draft, path)
+
+    def note(self, repo_id: str, revision: str, state: str, files: Mapping[str, int]) -> None:
+        """Write down that the studio fetches (started) or has fetched (complete) files of a commit."""
+        with self.editing() as ledger:
+            row = find_row(ledger, repo_id, revision)
+            if row is None:
+                row = {"repo_id": repo_id, "revision": revision, "files": {}}
+                ledger["snapshots"].append(row)
+            row["files"] |= files
+            row |= {"state": state, "at": datetime.now(UTC).isoformat(timespec="seconds")}
+
+    def pin(self, name: str, on: bool) -> None:
+        """Keep a model whatever is pruned or purged, or no longer."""
+        with self.editing() as ledger:
+            others = [pinned for pinned in ledger["pinned"] if pinned != name]
+            ledger["pinned"] = [*others, name] if on else others
+
+    def size_of(self, folder: Path) -> int:
+        """Bytes of the files below `folder`, links followed."""
+        return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0
+
+
+def find_row(ledger: Mapping[str, Any], repo_id: str, revision: str) -> dict[str, Any] | None:
+    """The ledger's row of a commit."""
+    wanted = (repo_id, revision)
+    return next((row for row in ledger["snapshots"] if (row["repo_id"], row["revision"]) == wanted), None)
+
+
+def part_is_complete(folder: Path, part: str) -> bool:
+    """Whether a part's folder has its config and every weight file that its index names."""
+    if part == "scheduler":
+        return (folder / "scheduler_config.json").is_file()
+    if part == "tokenizer":
+        return any((folder / name).is_file() for name in ("tokenizer.json", "spiece.model"))
+    if not (folder / "config.json").is_file():
+        return False
+    indexes = list(folder.glob("*.safetensors.index.json"))
+    if not indexes:
+        return any(path.stat().st_size > 0 for path in folder.glob("*.safetensors") if path.is_file())
+    try:
+        named = set(json.loads(indexes[0].read_text("utf-8"))["weight_map"].values())
+    except (OSError, ValueError, KeyError):
+        return False
+    return all((folder / name).is_file() for name in named)
