@@ -64,9 +64,6 @@ class Settings(BaseSettings):
     planner_model_id: str = Field(
         "", description="Chat model that writes plans with --use-llm-planner: a name in `t2v models list`, or a folder."
     )
-    dtype: Literal["", "bf16", "fp16", "fp32"] = Field(
-        "", description="Number format of diffusion models. Empty: what the model was trained in, where the card can."
-    )
     cache_root: Path | None = Field(
         None, description="Folder of downloaded models, on any disk. Empty: data/cache/models of the workspace."
     )

@@ -6,7 +6,6 @@ The ledger says what the studio itself fetched. Nothing else in the cache is eve
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -109,7 +108,7 @@ class ModelStore:
             yield data
             draft = path.with_suffix(".part")
             draft.write_text(json.dumps(data, indent=1), "utf-8")
-            os.replace(draft, path)
+            draft.replace(path)
 
     def note(self, repo_id: str, revision: str, state: str, files: Mapping[str, int]) -> None:
         """Write down that the studio fetches (started) or has fetched (complete) files of a commit."""
