@@ -82,7 +82,7 @@ class TrainingDesk:
             "--recipe",
             "-",
             "--dataset",
-            str(_dataset(dataset)),
+            str(dataset_of(self._workspace, dataset)),
             given=recipe.model_dump_json(),
             limit_s=DRY_RUN_S,
         )
@@ -113,7 +113,13 @@ class TrainingDesk:
 
         stage: latents or text fills the cache alone. npz: write the cached latents as .npz, too.
         """
-        run = create_run(self._workspace, recipe, _dataset(dataset), title=title.strip()[:120], scenarios=scenarios)
+        run = create_run(
+            self._workspace,
+            recipe,
+            dataset_of(self._workspace, dataset),
+            title=title.strip()[:120],
+            scenarios=scenarios,
+        )
         return self._queue(run, stage=stage, npz=npz)
 
     def resume(self, run_id: str) -> Job:
@@ -152,7 +158,7 @@ class TrainingDesk:
                     "Name a recipe with its base model.",
                 )
             chosen = Recipe(name="check", model=card.base_model, trigger=card.trigger)
-        data: Path | str = _dataset(dataset) if dataset else (own.info["dataset"] if own else "")
+        data: Path | str = dataset_of(self._workspace, dataset) if dataset else (own.info["dataset"] if own else "")
         strength = card.scale if scale is None else scale
         run = create_run(
             self._workspace, chosen, data, title=f"Check of {card.name}", adapter=card.id, scale=strength, kind="check"
@@ -338,15 +344,17 @@ def _name_of(run: TrainingRun) -> str:
         return ""
 
 
-def _dataset(path: Path | str) -> Path:
-    """The data set's path, absolute, since the trainer runs elsewhere. Raises InputError for one that is not there."""
-    if not str(path).strip():
-        raise InputError(
-            "no_dataset", "dataset: nothing to train on is named.", "Name a manifest or a folder of clips."
-        )
-    found = Path(path).expanduser().absolute()
+def dataset_of(workspace: Workspace, named: Path | str) -> Path:
+    """The data set that is named: the id of a saved manifest, or a path, made absolute since the trainer runs elsewhere.
+
+    Raises InputError for one that is not there.
+    """
+    text = str(named).strip()
+    if not text:
+        raise InputError("no_dataset", "Clips: nothing to train on is named.", "Name a manifest or a folder of clips.")
+    if text.startswith("set_") and workspace.manifest(text).is_dir():
+        return workspace.manifest(text) / "manifest.jsonl"
+    found = Path(text).expanduser().absolute()
     if not found.exists():
-        raise InputError(
-            "no_such_dataset", f"dataset: there is no {found}.", "Make a manifest with: t2v manifest build"
-        )
+        raise InputError("no_such_dataset", f"Clips: there is no {found}.", "Make a manifest with: t2v manifest build")
     return found

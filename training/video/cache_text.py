@@ -14,16 +14,23 @@ EMPTY = ""
 """What prompt dropout puts in, and what guidance compares with: the encoding of "", not zeros (notes 2.6)."""
 
 
-def caption_of(clip: Clip, trigger: str) -> str:
-    """The row's caption with the recipe's trigger before it, once."""
-    caption = clip.source.row.caption.strip()
+def caption_of(clip: Clip, trigger: str, choice: int = 0) -> str:
+    """The row's caption, or another one of the same clip, with the recipe's trigger before it, once.
+
+    choice: counts on through the caption and its variants, over and over.
+    """
+    known = [clip.source.row.caption, *clip.source.row.variants]
+    caption = known[choice % len(known)].strip()
     if not trigger or caption.lower().startswith(trigger.lower()):
         return caption
     return f"{trigger}, {caption}"
 
 
 def captions(clips: Iterable[Clip], trigger: str) -> list[str]:
-    return sorted({caption_of(clip, trigger) for clip in clips})
+    """All captions of these clips, variants too."""
+    return sorted(
+        {caption_of(clip, trigger, choice) for clip in clips for choice in range(1 + len(clip.source.row.variants))}
+    )
 
 
 def cache_text(session: Session, prompts: Sequence[str]) -> dict[str, int]:

@@ -12,7 +12,6 @@ import numpy as np
 
 from training.video.buckets import Bucket, Clip
 from training.video.cache import Cache, read_latents, read_text
-from training.video.cache_text import EMPTY, caption_of
 
 if TYPE_CHECKING:
     import torch
@@ -68,26 +67,25 @@ class Batch:
 class Loader:
     """Reads batches from the cache, some of them ahead of their use."""
 
-    def __init__(self, cache: Cache, trigger: str, workers: int) -> None:
-        self._cache, self._trigger = cache, trigger
+    def __init__(self, cache: Cache, workers: int) -> None:
+        self._cache = cache
         self._pool = ThreadPoolExecutor(workers) if workers else None
         self._ahead: dict[Any, Future[Batch]] = {}
 
-    def expect(self, key: Any, clips: list[Clip], dropped: Sequence[bool]) -> None:
+    def expect(self, key: Any, clips: list[Clip], words: Sequence[str]) -> None:
         """Begin to read a batch that will be asked for under `key`."""
         if self._pool is not None and key not in self._ahead:
-            self._ahead[key] = self._pool.submit(self.read, clips, dropped)
+            self._ahead[key] = self._pool.submit(self.read, clips, words)
 
-    def get(self, key: Any, clips: list[Clip], dropped: Sequence[bool]) -> Batch:
+    def get(self, key: Any, clips: list[Clip], words: Sequence[str]) -> Batch:
         waiting = self._ahead.pop(key, None)
-        return waiting.result() if waiting is not None else self.read(clips, dropped)
+        return waiting.result() if waiting is not None else self.read(clips, words)
 
-    def read(self, clips: list[Clip], dropped: Sequence[bool]) -> Batch:
-        """dropped: for each clip, whether the empty prompt stands in for its caption."""
+    def read(self, clips: list[Clip], words: Sequence[str]) -> Batch:
+        """words: the prompt of each clip, as it was cached."""
         import torch
 
         latents = torch.cat([read_latents(self._cache.clip_file(clip)) for clip in clips]).float()
-        words = [EMPTY if out else caption_of(clip, self._trigger) for clip, out in zip(clips, dropped, strict=True)]
         return Batch(clips, latents, stacked([read_text(self._cache.text_file(text)) for text in words]))
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from training.video.buckets import Clip
 from training.video.data import Loader, Order, numbers_for
 from training.video.hardware import Gauge
 from training.video.loggers import Logger, open_logger
-from training.video.objective import Maths, dropped, step_noise, window_quantiles
+from training.video.objective import Maths, prompts_for, step_noise, window_quantiles
 from training.video.session import Session, append_line
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Trainer:
             lora.load_adapter_state(self.transformer, start)
         lora.checkpoint_blocks(self.transformer, recipe.checkpointing)
         self.order = Order(self.clips, recipe.batch_size, recipe.seed)
-        self.loader = Loader(self.session.cache, recipe.trigger, recipe.workers)
+        self.loader = Loader(self.session.cache, recipe.workers)
         self.total = recipe.steps_for(self.order.batches_an_epoch, accelerator.num_processes)
         optimiser = lora.optimiser_for(self.parameters, recipe)
         self.schedule = get_scheduler(
@@ -159,7 +159,7 @@ class Trainer:
         recipe, accelerator = self.recipe, self.session.accelerator
         rank = accelerator.process_index
         clips = self._batch(self.step, micro)
-        batch = self.loader.get((self.step, micro), clips, self._dropped(self.step, micro, len(clips)))
+        batch = self.loader.get((self.step, micro), clips, self._words(self.step, micro, clips))
         self._read_ahead(micro)
         eps = step_noise(recipe, batch.latents, self.step, micro, rank)
         moved = to_device(batch, self.session)
@@ -175,17 +175,15 @@ class Trainer:
         number = (step * self.recipe.accumulation + micro) * accelerator.num_processes + accelerator.process_index
         return self.order.batch(number)
 
-    def _dropped(self, step: int, micro: int, count: int) -> list[bool]:
-        return dropped(self.recipe, step, micro, self.session.accelerator.process_index, count)
+    def _words(self, step: int, micro: int, clips: list[Clip]) -> list[str]:
+        return prompts_for(self.recipe, clips, step, micro, self.session.accelerator.process_index)
 
     def _read_ahead(self, micro: int) -> None:
         for ahead in range(1, self.recipe.workers + 1):
             steps, later = divmod(micro + ahead, self.recipe.accumulation)
             if self.step + steps < self.total:
                 clips = self._batch(self.step + steps, later)
-                self.loader.expect(
-                    (self.step + steps, later), clips, self._dropped(self.step + steps, later, len(clips))
-                )
+                self.loader.expect((self.step + steps, later), clips, self._words(self.step + steps, later, clips))
 
     def _gradient_norm(self) -> float:
         """Norm of the whole window's gradient, clipped once, before the step (notes 2.14)."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from t2v_studio.video.metrics import CLIP_FRAMES, Collector, Measure, clip_measures
 from t2v_studio.video.quality import Judge
 from training.video.buckets import Clip
+from training.video.cache_text import caption_of
 from training.video.data import Loader
 from training.video.objective import Maths, fixed_quantiles, noise_like
 from training.video.session import Session
@@ -39,12 +40,12 @@ def held_out_loss(
     if not clips:
         return {"val_loss": None, "by_quantile": []}
     quantiles = fixed_quantiles(session.recipe.sigma_quantiles)
-    loader = Loader(session.cache, session.recipe.trigger, 0)
+    loader = Loader(session.cache, 0)
     sums = np.zeros(len(quantiles))
     for number, clip in enumerate(clips):
         session.check_stopped()
         session.report("measuring the loss on held-out clips", number, len(clips), weights)
-        batch = to_device(loader.read([clip], [False]), session)
+        batch = to_device(loader.read([clip], [caption_of(clip, session.recipe.trigger)]), session)
         seed = int(clip.source.row.sha256[:12], 16)
         for place, quantile in enumerate(quantiles):
             eps = noise_like(batch.latents, _VALIDATION, seed, clip.start, place).to(session.device)

@@ -6,19 +6,21 @@ A family's own formulas (noising, target, forward call) stand in engines.diffusi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from t2v_studio.adapters.recipe import Recipe
 from t2v_studio.engines.diffusion.families.base import Family
+from training.video.buckets import Clip
+from training.video.cache_text import EMPTY, caption_of
 from training.video.data import Batch, numbers_for
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
-_SIGMA, _NOISE, _DROPOUT = 2, 3, 4
+_SIGMA, _NOISE, _PROMPT = 2, 3, 4
 
 
 @dataclass(frozen=True)
@@ -83,10 +85,15 @@ def window_quantiles(recipe: Recipe, step: int, world: int) -> np.ndarray[Any, A
     return places.clip(1e-6, 1 - 1e-6).reshape(recipe.accumulation, world, recipe.batch_size)
 
 
-def dropped(recipe: Recipe, step: int, micro: int, rank: int, count: int) -> list[bool]:
-    """Whether the empty prompt stands in for a clip's caption, so that guidance has something to compare with."""
-    draws = numbers_for(recipe.seed, _DROPOUT, step, micro, rank)
-    return [bool(value) for value in draws.random(count) < recipe.prompt_dropout]
+def prompts_for(recipe: Recipe, clips: Sequence[Clip], step: int, micro: int, rank: int) -> list[str]:
+    """What each clip is trained with: one of its captions, or the empty prompt at the rate of prompt_dropout.
+
+    Without empty prompts guidance would have nothing to compare with (Ho and Salimans 2022).
+    """
+    draws = numbers_for(recipe.seed, _PROMPT, step, micro, rank)
+    empty, choices = draws.random(len(clips)) < recipe.prompt_dropout, draws.integers(2**31, size=len(clips))
+    chosen = zip(clips, empty, choices, strict=True)
+    return [EMPTY if out else caption_of(clip, recipe.trigger, int(choice)) for clip, out, choice in chosen]
 
 
 def noise_like(latents: torch.Tensor, *place: int) -> torch.Tensor:

@@ -55,8 +55,16 @@ def new_run(settings: Settings, workspace: Workspace, clips: Path) -> Callable[.
 
 
 @pytest.fixture
-def open_run(settings: Settings, workspace: Workspace) -> Callable[[TrainingRun], Any]:
-    """The session of a run in this process."""
-    from training.video.session import open_session
+def open_run(settings: Settings, workspace: Workspace, tiny_wan: Path, wan: Family) -> Callable[[TrainingRun], Any]:
+    """The session of a run in this process, over the tiny Wan."""
 
-    return lambda run: open_session(run, settings, workspace)
+    def opened(run: TrainingRun) -> Any:
+        from accelerate import Accelerator
+
+        from t2v_studio.engines.diffusion.families.base import Source
+        from training.video.session import Base, Session
+
+        base = Base("tiny-wan", "tiny-wan", "", wan, Source.of(tiny_wan))
+        return Session(settings, workspace, run, run.recipe, base, Accelerator(cpu=True))
+
+    return opened

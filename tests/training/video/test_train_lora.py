@@ -27,7 +27,9 @@ def predict(transformer: Any, seed: int = 1) -> torch.Tensor:
     draws = torch.Generator().manual_seed(seed)
     noisy = torch.randn(1, 16, 3, 6, 8, generator=draws)
     text = torch.randn(1, 12, transformer.config.text_dim, generator=draws)
-    return transformer(hidden_states=noisy, timestep=torch.tensor([300.0]), encoder_hidden_states=text, return_dict=False)[0]
+    return transformer(
+        hidden_states=noisy, timestep=torch.tensor([300.0]), encoder_hidden_states=text, return_dict=False
+    )[0]
 
 
 def shaken(transformer: Any) -> None:
@@ -179,7 +181,9 @@ def test_every_layout_is_read_back_to_the_same_bits_alpha_included(tiny_wan: Pat
         for name in (WEIGHTS, COMFYUI):
             fresh = transformer_of(tiny_wan, wan)
             wan.pipeline_from({"transformer": fresh}).load_lora_weights(str(folder), weight_name=name)
-            assert torch.allclose(predict(fresh), wanted, atol=1e-6), f"{name} loads in diffusers at the trained strength"
+            assert torch.allclose(predict(fresh), wanted, atol=1e-6), (
+                f"{name} loads in diffusers at the trained strength"
+            )
 
 
 def test_a_file_that_lost_its_alpha_is_caught(tiny_wan: Path, wan: Family, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from t2v_studio.adapters.recipe import parse_recipe
 from t2v_studio.engines.diffusion.families.base import Family
 from t2v_studio.engines.diffusion.families.registry import family
 from training.video.data import Batch
-from training.video.objective import Maths, dropped, fixed_quantiles, noise_like, window_quantiles
+from training.video.objective import Maths, fixed_quantiles, noise_like, prompts_for, window_quantiles
 
 WAN_CONFIG = {"_class_name": "UniPCMultistepScheduler", "num_train_timesteps": 1000}
 COG_CONFIG = {
@@ -96,9 +96,14 @@ def test_a_window_has_one_level_in_each_bin_and_repeats_itself() -> None:
 
 def test_prompts_are_dropped_at_the_rate_that_is_asked_for() -> None:
     recipe = parse_recipe({"prompt_dropout": 0.1})
-    out = [dropped(recipe, step, 0, 0, 4) for step in range(1000)]
-    assert 0.08 < np.mean(out) < 0.12 and out[3] == dropped(recipe, 3, 0, 0, 4)
-    assert not any(dropped(parse_recipe({"prompt_dropout": 0}), 0, 0, 0, 100))
+    row = SimpleNamespace(caption="a square", variants=["a box", "a tile"])
+    clips = [SimpleNamespace(source=SimpleNamespace(row=row))] * 4
+    said = [word for step in range(1000) for word in prompts_for(recipe, clips, step, 0, 0)]
+    assert 0.08 < said.count("") / 4000 < 0.12
+    assert prompts_for(recipe, clips, 3, 0, 0) == said[12:16], "the same place, the same words"
+    for caption in ("a square", "a box", "a tile"):
+        assert 0.25 < said.count(caption) / 4000 < 0.35, "each caption of a clip gets its turn"
+    assert "" not in prompts_for(parse_recipe({"prompt_dropout": 0}), clips * 25, 0, 0, 0)
 
 
 def test_noise_belongs_to_its_place() -> None:
