@@ -76,21 +76,19 @@ _PREFIXES: tuple[tuple[str, Layout, int], ...] = (
     ("transformer.", "peft", 1),
 )
 _KOHYA = ("lora_unet__", "lora_unet_", "lora_transformer_")
-_ENDINGS: tuple[tuple[re.Pattern[str], Kind], ...] = tuple(
-    (re.compile(rf"^(.+)\.{ending}$"), kind)
-    for ending, kind in (
-        (r"lora_A(?:\.[A-Za-z_]\w*)?\.weight", "down"),
-        (r"lora_B(?:\.[A-Za-z_]\w*)?\.weight", "up"),
-        (r"lora_B(?:\.[A-Za-z_]\w*)?\.bias", "bias"),
-        (r"lora_down\.weight", "down"),
-        (r"lora_up\.weight", "up"),
-        (r"lora\.down\.weight", "down"),
-        (r"lora\.up\.weight", "up"),
-        (r"alpha", "alpha"),
-        (r"diff_b", "diff_b"),
-        (r"diff", "diff"),
-    )
-)
+_KINDS: Mapping[str, Kind] = {
+    r"lora_A(?:\.[A-Za-z_]\w*)?\.weight": "down",
+    r"lora_B(?:\.[A-Za-z_]\w*)?\.weight": "up",
+    r"lora_B(?:\.[A-Za-z_]\w*)?\.bias": "bias",
+    r"lora_down\.weight": "down",
+    r"lora_up\.weight": "up",
+    r"lora\.down\.weight": "down",
+    r"lora\.up\.weight": "up",
+    r"alpha": "alpha",
+    r"diff_b": "diff_b",
+    r"diff": "diff",
+}
+_ENDINGS = tuple((re.compile(rf"^(.+)\.{ending}$"), kind) for ending, kind in _KINDS.items())
 _OTHER_KINDS = {
     "dora_scale": "DoRA",
     "lora_magnitude_vector": "DoRA",

@@ -211,7 +211,7 @@ class AdapterShelf:
 
     def _names(self, model: str) -> tuple[str, ...]:
         entry = self._entry(model)
-        return tuple(name for name in (entry.name, getattr(entry, "repo_id", "") or getattr(entry, "repo", "")) if name)
+        return tuple(name for name in (entry.name, entry.repo_id) if name)
 
     def _shapes(self, model: str) -> Any:
         """The layers of a model on this machine, from its configuration alone. Raises UnavailableError."""
@@ -232,10 +232,16 @@ class AdapterShelf:
         if card.base_model:
             known = {name.casefold() for name in names}
             return bool(known & {name.casefold() for name in (card.base_model, *card.also_for)})
+        if not card.width:
+            return card.family in ("", self._family(names[0]))
         base = BASES.get(names[0])
-        if base is not None and card.width:
-            return (card.family in ("", base.family)) and card.width == base.width
-        return card.family in ("", self._family(names[0]))
+        if base is not None:
+            return card.family in ("", base.family) and card.width == base.width
+        # Nothing is published with the width of a tiny model; of a user's own model only the family is known.
+        published = any(base.width == card.width for base in BASES.values())
+        return card.family in ("", self._family(names[0])) and not (
+            published and self._entry(names[0]).origin == "tiny"
+        )
 
     def _card_of(self, text: str) -> AdapterCard | None:
         from t2v_studio.adapters.catalogue import catalogue
@@ -256,10 +262,10 @@ def _require_size(plan: FilePlan, base: str, name: str, family: str) -> None:
     """Refuse what the shapes alone rule out: another family, another width, more blocks than the base has."""
     from t2v_studio.adapters.layers import BASES
 
-    known = BASES.get(base)
-    wrong = plan.families and family not in plan.families
-    if known is not None:
-        wrong = wrong or plan.blocks > known.blocks or (plan.width and plan.width != known.width)
+    wrong = bool(plan.families) and family not in plan.families
+    if base in BASES:
+        known = BASES[base]
+        wrong |= plan.blocks > known.blocks or plan.width not in (0, known.width)
     if wrong:
         raise InputError(
             "adapter_wrong_base",
