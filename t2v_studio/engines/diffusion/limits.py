@@ -55,7 +55,7 @@ def achieved(flops: float, seconds: float, card: str) -> dict[str, Any]:
     """
     rate = flops / seconds / 1e12 if seconds > 0 else 0.0
     peak = peak_tflops(card)
-    row: dict[str, Any] = {"card": card, "tflop": round(flops / 1e12, 3), "tflops": round(rate, 3)}
+    row: dict[str, Any] = {"card": card, "tflop": round(flops / 1e12, 6), "tflops": round(rate, 6)}
     if peak is None:
         return row | {
             "share": None,

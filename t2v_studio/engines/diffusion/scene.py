@@ -163,7 +163,7 @@ class SceneDrawing:
         self._spent["decode"] += time.perf_counter() - began
         if not decoded.finite:
             return _Try("decode_not_finite", latents=made)
-        frames = decoded.frames[clip.frames - session.canvas.scene_frames[self.index] :]
+        frames = decoded.frames[-session.canvas.scene_frames[self.index] :]
         judge = Judge(clip.fps, len(session.plan.scenes[self.index].steps))
         for frame in frames:
             judge.see(frame)

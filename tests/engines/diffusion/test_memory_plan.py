@@ -1,0 +1,87 @@
+"""Which tier a model gets on which card, and the way down."""
+
+from __future__ import annotations
+
+import pytest
+
+from t2v_studio.engines.diffusion.limits import achieved, peak_tflops
+from t2v_studio.engines.diffusion.memory_plan import GIB, PartBytes, Work, choose, lower, on_cpu, plan_of, table
+
+WAN_14B = PartBytes(28.6e9, 11.4e9, 0.51e9)
+WAN_1_3B = PartBytes(2.84e9, 11.4e9, 0.51e9)
+CLIP = Work.of(17, 832, 480)
+
+
+@pytest.mark.parametrize(
+    ("parts", "card_gib", "tier", "text_encoder"),
+    [
+        (WAN_14B, 79, "A", "resident"),
+        (WAN_14B, 47, "B", "resident"),
+        (WAN_14B, 39, "B", "host"),
+        (WAN_14B, 23, "C", "host"),
+        (WAN_14B, 15, "D", "freed"),
+        (WAN_14B, 6, "E", "freed"),
+        (WAN_1_3B, 79, "A", "resident"),
+        (WAN_1_3B, 23, "A", "resident"),
+        (WAN_1_3B, 15, "B", "host"),
+        (WAN_1_3B, 7.6, "B", "host"),
+    ],
+)
+def test_the_tier_follows_the_card(parts: PartBytes, card_gib: float, tier: str, text_encoder: str) -> None:
+    plan = choose(card_gib * GIB, parts, CLIP)
+    assert (plan.tier, plan.text_encoder) == (tier, text_encoder)
+    assert plan.needs <= card_gib * GIB or tier == "E"
+
+
+def test_below_tier_b_the_text_encoder_is_never_beside_the_transformer() -> None:
+    for tier in ("C", "D", "E"):
+        assert plan_of(tier, WAN_14B, CLIP, 0.0).text_encoder != "resident"
+
+
+def test_each_step_down_needs_less_until_the_last() -> None:
+    plan, needs = choose(200 * GIB, WAN_14B, CLIP), []
+    while plan is not None:
+        needs.append(plan.needs)
+        plan = lower(plan, WAN_14B, CLIP)
+    assert len(needs) == 6, "A, B, B without the text encoder, C, D, E"
+    assert needs == sorted(needs, reverse=True) and len(set(needs)) == 6
+
+
+def test_without_a_card_memory_is_saved_once() -> None:
+    plan = on_cpu(WAN_1_3B)
+    assert plan.tier == "cpu" and plan.text_encoder == "resident" and not plan.tiled_decode
+    lean = lower(plan, WAN_1_3B, CLIP)
+    assert lean is not None and lean.tier == "cpu-lean" and lean.tiled_decode and lean.text_encoder == "freed"
+    assert lower(lean, WAN_1_3B, CLIP) is None
+    assert on_cpu(WAN_14B, free=48e9).tier == "cpu-lean"
+
+
+def test_the_plan_says_itself_in_words() -> None:
+    plan = choose(79 * GIB, WAN_14B, CLIP)
+    assert plan.label.startswith("tier A: ") and "of 79.0 GiB" in plan.label
+    assert plan.as_row()["free"] == 79.0
+    assert [row["tier"] for row in table(WAN_14B, CLIP)] == ["A", "B", "C", "D", "E"]
+
+
+def test_the_share_of_the_limit() -> None:
+    row = achieved(566e12 * 10, 10 * 566e12 / 395.6e12, "NVIDIA H100 80GB HBM3")
+    assert row["share"] == 0.5 and row["limit_tflops"] == pytest.approx(791.2)
+    assert "NVIDIA H100 80GB HBM3" in row["text"] and "50%" in row["text"]
+    unknown = achieved(1e12, 1.0, "CPU")
+    assert unknown["share"] is None and "unknown" in unknown["text"] and unknown["tflops"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("card", "peak"),
+    [
+        ("NVIDIA H200", 989.0),
+        ("NVIDIA H100 PCIe", 756.0),
+        ("NVIDIA A100-SXM4-40GB", 312.0),
+        ("NVIDIA GeForce RTX 4090", 165.0),
+        ("NVIDIA L4", 121.0),
+        ("NVIDIA L40S", 362.0),
+        ("Quadro P400", None),
+    ],
+)
+def test_peaks_by_the_name_of_the_card(card: str, peak: float | None) -> None:
+    assert peak_tflops(card) == peak
