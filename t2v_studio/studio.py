@@ -14,6 +14,7 @@ from t2v_studio.jobs.executors import Executor, InlineExecutor
 from t2v_studio.jobs.handlers import HANDLERS, LOADERS
 from t2v_studio.jobs.manifest_desk import ManifestDesk
 from t2v_studio.jobs.model import Job, Lane
+from t2v_studio.jobs.model_shelf import ModelShelf
 from t2v_studio.jobs.pack_shelf import PackShelf
 from t2v_studio.jobs.queue import Queue
 from t2v_studio.jobs.roster import BREAKER_DEATHS, Roster
@@ -55,6 +56,7 @@ class Studio:
         self.packs = PackShelf(self.settings, self.workspace, self._submit, lambda: self.jobs(active=True))
         self.manifests = ManifestDesk(self.settings, self.workspace)
         self.diffusion = DiffusionDesk(self.settings, self.workspace)
+        self.models = ModelShelf(self.settings, self.workspace, self._submit, self.jobs)
         self.adapters = AdapterShelf(self.settings, self.workspace, lambda: self.jobs(active=True, limit=200))
         self.training = TrainingDesk(
             self.settings, self.workspace, self._submit, lambda: self.jobs(active=True, limit=200)

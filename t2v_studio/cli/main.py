@@ -10,7 +10,19 @@ from typing import Annotated
 import typer
 
 from t2v_studio import __version__
-from t2v_studio.cli import adapters, books, environment, jobs, manifests, metrics, packs, studies, training, videos
+from t2v_studio.cli import (
+    adapters,
+    books,
+    environment,
+    jobs,
+    manifests,
+    metrics,
+    models,
+    packs,
+    studies,
+    training,
+    videos,
+)
 from t2v_studio.cli.output import fail
 from t2v_studio.errors import InputError, StudioError
 
@@ -28,6 +40,8 @@ app.add_typer(packs.app, name="pack")
 app.add_typer(studies.app, name="study")
 app.add_typer(training.app, name="train")
 app.add_typer(adapters.app, name="adapters")
+app.add_typer(models.models, name="models")
+app.add_typer(models.cache, name="cache")
 manifests.register(app)
 metrics.register(app)
 videos.register(app)

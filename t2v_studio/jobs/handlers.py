@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from t2v_studio.errors import StudioError
 from t2v_studio.jobs.context import Loader, Residents
 from t2v_studio.jobs.model import Context, Job, Next
+from t2v_studio.jobs.model_job import convert, download
 from t2v_studio.jobs.queue import Queue
 from t2v_studio.jobs.residents import Engines, Library
 from t2v_studio.jobs.running import Handler
@@ -271,6 +272,8 @@ HANDLERS: dict[str, Handler] = {
     "report": report,
     "train": train,
     "check_adapter": check,
+    "download": download,
+    "convert_model": convert,
 }
 LOADERS: dict[str, Loader] = {"library": Library, "engines": Engines}
 PREPARE: dict[str, Callable[[Residents], object]] = {"library": lambda residents: residents("library").index}

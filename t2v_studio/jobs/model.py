@@ -10,8 +10,8 @@ from t2v_studio.workspace import Workspace
 
 State = Literal["queued", "starting", "running", "succeeded", "failed", "cancelled", "lost"]
 ENDED: frozenset[str] = frozenset({"succeeded", "failed", "cancelled", "lost"})
-Lane = Literal["library", "studio", "training"]
-"""library: the one owner of Chroma and the embedder. studio: keeps the engine resident."""
+Lane = Literal["library", "studio", "training", "files"]
+"""library: the one owner of Chroma and the embedder. studio: keeps the engine resident. files: downloads of models."""
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ LOG_LINES = 20
 KEPT_JOBS = 500
 _HOUSEKEEPING_S = 300.0
 _WORKER_LOG_BYTES = 4_000_000
-LANES: tuple[Lane, ...] = ("library", "studio", "training")
+LANES: tuple[Lane, ...] = ("library", "studio", "training", "files")
 COMMAND = (sys.executable, "-P", "-m", "t2v_studio.jobs.worker")
 log = logging.getLogger(__name__)
 

@@ -246,7 +246,7 @@ def start_logging() -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--lane", required=True, choices=("library", "studio", "training"))
+    parser.add_argument("--lane", required=True, choices=("library", "studio", "training", "files"))
     lane = parser.parse_args().lane
     start_logging()
     from t2v_studio.jobs.handlers import HANDLERS, LOADERS, PREPARE, WARM

@@ -1,0 +1,263 @@
+"""Video models and their cache, as the interfaces see them. `Studio.models` is one of these."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from t2v_studio.errors import ConflictError, InputError, StudioError
+from t2v_studio.jobs.model import Job
+from t2v_studio.jobs.queue import age_s
+from t2v_studio.settings import Settings
+from t2v_studio.workspace import Workspace
+
+Depth = Literal["prune", "purge", "doubles"]
+Ask = Callable[[dict[str, Any]], bool]
+KINDS = ("download", "convert_model")
+_DTYPES = {"bf16": "bfloat16", "fp16": "float16", "bfloat16": "bfloat16", "float16": "float16"}
+
+
+class ModelShelf:
+    """Rows are plain dicts, ready for JSON. Nothing here loads a model; downloads and conversions are jobs."""
+
+    def __init__(
+        self, settings: Settings, workspace: Workspace, submit: Callable[..., Job], jobs: Callable[..., list[Job]]
+    ) -> None:
+        """submit: queues (kind, lane, spec, title). jobs: the newest jobs of the queue."""
+        self._settings = settings
+        self._workspace = workspace
+        self._submit = submit
+        self._jobs = jobs
+
+    # --- models ------------------------------------------------------------------------------
+    def rows(self) -> list[dict[str, Any]]:
+        """Every model: name, label, title, about, family, repo_id, revision, commit, license, origin, parameters, gigabytes
+        (to fetch), bf16_gigabytes, trained_frames, trained_fps, size_multiple, here, parts (part to where it stands),
+        converted, pinned, default, job (id of a download or conversion), message, hint."""
+        from t2v_studio.engines.diffusion.models import registry
+
+        return [self._row(entry) for entry in registry(self._workspace).values()]
+
+    def row(self, name: str) -> dict[str, Any]:
+        """One row of `rows` by name or repository id. Raises InputError with the nearest name."""
+        return self._row(self._entry(name))
+
+    def choices(self) -> list[tuple[str, str]]:
+        """(label, name) for a menu: the default first, then what is here, then the rest."""
+        rows = sorted(self.rows(), key=lambda row: (not row["default"], not row["here"], row["origin"] == "tiny"))
+        return [(row["label"], row["name"]) for row in rows]
+
+    def submit_download(self, name: str, *, check: bool = False) -> Job:
+        """Queue a download. Result: model, revision, bytes, files. Raises InputError, ConflictError (download_running)."""
+        entry = self._entry(name)
+        if not entry.repo_id:
+            raise InputError(
+                "nothing_to_fetch", f"{entry.name} is not on the hub: nothing is to be fetched.", "It is ready for use."
+            )
+        self._refuse_twice(entry.name)
+        spec = {"model": entry.name, "check": check, "freeable": self.cache_plan("prune")["freed"]}
+        return self._submit("download", "files", spec, f"Fetch {entry.title or entry.name}")
+
+    def submit_convert(self, name: str, dtype: str = "bf16") -> Job:
+        """Queue a narrower copy. Result: model, dtype, parts, before, after. Raises InputError, UnavailableError."""
+        from t2v_studio.engines.diffusion.models import source
+
+        if dtype not in _DTYPES:
+            raise InputError("bad_dtype", f"dtype: {dtype!r} is not known.", "Use bf16 or fp16.")
+        entry = self._entry(name)
+        if not entry.repo_id:
+            raise InputError("nothing_to_convert", f"{entry.name} is not a fetched model.", "Only those are converted.")
+        source(entry, self._settings, self._workspace)
+        self._refuse_twice(entry.name)
+        spec = {"model": entry.name, "dtype": _DTYPES[dtype], "freeable": self.cache_plan("prune")["freed"]}
+        return self._submit("convert_model", "files", spec, f"Copy {entry.title or entry.name} in {dtype}")
+
+    def make_tiny(self, family: str, folder: Path, *, name: str = "", seed: int = 0) -> dict[str, Any]:
+        """Write a tiny random pipeline into a new folder and register it. Returns its row with bytes and folder."""
+        from t2v_studio.engines.diffusion.families.registry import family as family_of
+        from t2v_studio.engines.diffusion.models import register, registry
+        from t2v_studio.engines.diffusion.tiny import make_tiny
+
+        family_of(family)
+        target = folder.expanduser().absolute()
+        wanted = name or target.name.lower().replace(" ", "-")
+        if wanted in registry(self._workspace):
+            raise InputError("name_taken", f"name: there is a model {wanted!r} already.", "Choose another with --name.")
+        made = make_tiny(family, target, seed)
+        try:
+            entry = register(self._workspace, wanted, family, made, title=f"Tiny {family}")
+        except StudioError:
+            shutil.rmtree(made)
+            raise
+        size = sum(path.stat().st_size for path in made.rglob("*") if path.is_file())
+        return self._row(entry) | {"bytes": size, "folder": str(made)}
+
+    def pin(self, name: str, on: bool = True) -> dict[str, Any]:
+        """Keep a model whatever is pruned or purged, or no longer. Returns its row."""
+        self._store().pin(self._entry(name).name, on)
+        return self.row(name)
+
+    # --- the cache ---------------------------------------------------------------------------
+    def cache_plan(self, depth: Depth = "prune") -> dict[str, Any]:
+        """What would go and what stays: depth, goes[], stays[] (what, name, bytes, why, path, models, revision), freed, token."""
+        from t2v_studio.engines.diffusion.cache import plan
+
+        return plan(depth, self._settings, self._workspace, self._in_use()).as_json()
+
+    def cache_delete(self, token: str, depth: Depth) -> dict[str, Any]:
+        """Carry out the plan that was shown. Raises ConflictError `plan_changed` where it is no longer that one."""
+        from t2v_studio.engines.diffusion.cache import execute
+
+        return execute(token, depth, self._settings, self._workspace, self._in_use()).as_json()
+
+    def cache_report(self) -> dict[str, Any]:
+        """root, bytes, free (of its disk), items[] (as in plans, all of them), prune and purge (bytes that each would free)."""
+        pruned, purged = self.cache_plan("prune"), self.cache_plan("purge")
+        root = self._store().root
+        there = next(folder for folder in (root, *root.parents) if folder.exists())
+        items = [item for item in pruned["goes"] if item["what"] != "files"] + pruned["stays"]
+        return {
+            "root": str(root),
+            "bytes": sum(item["bytes"] for item in items),
+            "free": shutil.disk_usage(there).free,
+            "items": items,
+            "prune": pruned["freed"],
+            "purge": purged["freed"],
+        }
+
+    def before_generate(self, *, prune: bool, purge: bool, ask: Ask) -> dict[str, Any] | None:
+        """What --prune-hf-cache and --purge-hf-cache do: the plan is put to `ask`, and deleted where it says yes.
+
+        None where nothing was asked for, nothing would go, or the answer was no.
+        """
+        if not (prune or purge):
+            return None
+        found = self.cache_plan("purge" if purge else "prune")
+        if not found["goes"] or not ask(found):
+            return None
+        return self.cache_delete(found["token"], found["depth"])
+
+    # --- inside ------------------------------------------------------------------------------
+    def _entry(self, name: str) -> Any:
+        from t2v_studio.engines.diffusion.models import model
+
+        return model(name, self._settings, self._workspace)
+
+    def _store(self) -> Any:
+        from t2v_studio.engines.diffusion.store import ModelStore
+
+        return ModelStore.of(self._settings, self._workspace)
+
+    def _row(self, entry: Any) -> dict[str, Any]:
+        from t2v_studio.engines.diffusion.models import missing
+
+        store = self._store()
+        folders = store.part_folders(entry) if entry.repo_id else {}
+        parts = {part: _state(folder, store.converted) for part, folder in folders.items()}
+        here = all(folders.values()) if entry.repo_id else entry.origin == "tiny" or self._own_is_here(entry)
+        job = next((job for job in self._working() if job.spec.get("model") == entry.name), None)
+        absent = None if here else missing(entry)
+        size = entry.bytes() / 1e9
+        about = "ready" if here else f"{size:.0f} GB to fetch"
+        return {
+            "name": entry.name,
+            "label": f"{entry.title or entry.name} ({about})",
+            "title": entry.title or entry.name,
+            "about": entry.about,
+            "family": entry.family,
+            "repo_id": entry.repo_id,
+            "revision": entry.revision,
+            "commit": store.commit(entry.bundles()[0]) if entry.repo_id else "",
+            "license": entry.license,
+            "origin": entry.origin,
+            "parameters": entry.parameters(),
+            "gigabytes": round(size, 1),
+            "bf16_gigabytes": round(entry.bytes("bfloat16") / 1e9, 1),
+            "trained_frames": list(entry.rules.trained_frames),
+            "trained_fps": entry.rules.trained_fps,
+            "size_multiple": entry.rules.size_multiple,
+            "here": here,
+            "parts": parts,
+            "converted": "narrow copy" in parts.values(),
+            "pinned": entry.name in store.ledger()["pinned"],
+            "default": entry.name == self._entry("").name,
+            "job": job.id if job else "",
+            "message": absent.message if absent else "",
+            "hint": absent.hint if absent else "",
+        }
+
+    def _own_is_here(self, entry: Any) -> bool:
+        from t2v_studio.engines.diffusion.models import source
+
+        try:
+            source(entry, self._settings, self._workspace)
+        except StudioError:
+            return False
+        return True
+
+    def _working(self) -> list[Job]:
+        return [job for job in self._jobs(active=True, limit=200) if job.kind in KINDS]
+
+    def _refuse_twice(self, name: str) -> None:
+        busy = next((job for job in self._working() if job.spec.get("model") == name), None)
+        if busy is not None:
+            raise ConflictError(
+                "download_running",
+                f"{name} is being worked on now ({busy.id}).",
+                "Wait for it, or cancel it.",
+                job=busy.id,
+            )
+
+    def _in_use(self) -> set[str]:
+        """Models of jobs that wait or run, and of those that ended so lately that their model may still be loaded."""
+        idle_s = self._settings.gpu_idle_minutes * 60
+        names = set()
+        for job in self._jobs(limit=200):
+            if not job.ended or (job.ended_at and age_s(job.ended_at) < idle_s):
+                names |= self._models_of(job)
+        return names
+
+    def _models_of(self, job: Job) -> set[str]:
+        """The models that a job needs; "*" where that cannot be told."""
+        if job.kind in KINDS:
+            return set() if job.ended else {job.spec["model"]}
+        if job.kind == "train":
+            return set() if job.ended else self._trained(job.spec.get("run", ""))
+        if job.kind == "pack":
+            return self._packed(job)
+        request = job.spec.get("request") or (job.spec.get("record") or {}).get("request") or {}
+        return self._drawn(request)
+
+    def _drawn(self, request: dict[str, Any]) -> set[str]:
+        if request.get("engine") != "diffusion":
+            return set()
+        try:
+            return {self._entry(request.get("model_id") or "").name}
+        except StudioError:
+            return {"*"}
+
+    def _trained(self, run_id: str) -> set[str]:
+        from t2v_studio.adapters.runs import find_run
+
+        try:
+            return {self._entry(find_run(self._workspace, run_id).recipe.model).name}
+        except StudioError:
+            return {"*"}
+
+    def _packed(self, job: Job) -> set[str]:
+        from t2v_studio.production.packs_run import read_run
+
+        try:
+            run = read_run(Path(job.spec["folder"]))
+            requests = [run.request(topic) for topic in run.pack.topics]
+        except (StudioError, OSError):
+            return set() if job.ended else {"*"}
+        return set().union(*(self._drawn(request.model_dump()) for request in requests))
+
+
+def _state(folder: Path | None, converted: Path) -> str:
+    if folder is None:
+        return "missing"
+    return "narrow copy" if converted in folder.parents else "as published"
