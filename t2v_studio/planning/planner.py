@@ -221,6 +221,8 @@ def _said(step: TemplateStep, found: Candidate | None, subject: Subject, taken: 
         passage = found.evidence.passage.text
         named = "" if step.defines else run_in(found.quote, passage, subject.own_stems, taken)
         named = named or ("" if step.defines else term(found.text, passage, subject.own_stems, taken))
+        if not named and step.heading == _QUOTED["heading"]:
+            named = term(found.text, passage, subject.own_stems, taken, least=1)
         show = named or step.heading
     taken.add(show.lower())
     return Step(say=found.text, show=show[:80], cites=[sources.cite(found)])

@@ -260,8 +260,9 @@ def content_stems(text: str) -> list[str]:
     return list(dict.fromkeys(stem(part) for part in parts if len(part) > 2 and part.lower() not in FUNCTION_WORDS))
 
 
-def term(sentence: str, passage: str, topic: set[str], taken: set[str]) -> str:
+def term(sentence: str, passage: str, topic: set[str], taken: set[str], *, least: int = 2) -> str:
     """A noun phrase of two to four words that the sentence shares with the rest of its passage: a term, not a run of words.
+    With `least` 1 it need stand nowhere else.
 
     topic: stems of the topic's own name, which alone would label every step; taken: labels already on the screen,
     in lower case. Empty where the sentence holds no such phrase.
@@ -274,7 +275,7 @@ def term(sentence: str, passage: str, topic: set[str], taken: set[str]) -> str:
         stems = {stem(word) for word in words}
         if not 2 <= len(words) <= 4 or len(phrase) > 36 or phrase.lower() in taken or stems <= topic:
             continue
-        if any(word.lower() in WEAK or not word.isascii() for word in words) or around.count(flat) < 2:
+        if any(word.lower() in WEAK or not word.isascii() for word in words) or around.count(flat) < least:
             continue
         score = around.count(flat) + 0.5 * len(words) - 0.05 * start
         if score > best_score:

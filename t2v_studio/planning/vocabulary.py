@@ -17,7 +17,7 @@ FUNCTION_WORDS = _words(
     all any some both either neither other another same which who whom whose what when where why how while
     because since although though whereas until unless once there here thus hence therefore however moreover
     furthermore well now up down out off again further including include one two three several various etc e.g
-    i.e given like unlike rather quite almost nearly able due except
+    i.e given like unlike rather quite almost nearly able due except whether instead
     """
 )
 """Words that carry no content of their own."""

@@ -28,6 +28,8 @@ PAGE_SECONDS = 1.6
 """A page of the caption stays at least this long; a text with more pages is shortened."""
 
 APPEAR_SECONDS = 0.3
+WIDOW = 0.3
+"""A last line shorter than this share of the width is a widow."""
 
 
 def card(regions: Regions, palette: Palette) -> list[Item]:
@@ -39,7 +41,7 @@ def card(regions: Regions, palette: Palette) -> list[Item]:
 
 def heading(regions: Regions, palette: Palette, topic: str, title: str) -> list[Item]:
     """Topic, small, and the title of the scene."""
-    kicker = shorten(topic, MIN_TEXT, regions.kicker.w)
+    kicker = shorten(topic[:1].upper() + topic[1:], MIN_TEXT, regions.kicker.w)
     items: list[Item] = [
         Text(
             at=Point(regions.kicker.x, regions.kicker.centre.y),
@@ -90,12 +92,23 @@ def progress(regions: Regions, palette: Palette, steps: int, moment: Moment) -> 
     return items
 
 
+def _without_widow(text: str, size: float, width: float) -> tuple[str, ...]:
+    """The lines of a text, narrower where the last one would be a lonely word and no line more is needed."""
+    lines = wrap(text, size, width)
+    for share in (0.9, 0.8, 0.7):
+        narrower = wrap(text, size, share * width)
+        if len(lines) < 2 or len(narrower) > len(lines) or measure(lines[-1], size) > WIDOW * width:
+            break
+        lines = narrower
+    return lines
+
+
 @lru_cache(maxsize=512)
 def pages(text: str, width: float, lines: int, most: int) -> tuple[tuple[str, ...], ...]:
     """What is said, in pages of as many lines each; the last of `most` pages ends in an ellipsis if words are left."""
-    wrapped = wrap(text, SAY_SIZE, width)
+    wrapped = _without_widow(text, SAY_SIZE, width)
     if len(wrapped) > lines:
-        wrapped = wrap(text, MIN_TEXT, width)
+        wrapped = _without_widow(text, MIN_TEXT, width)
     count = -(-len(wrapped) // lines) or 1
     if count <= most:
         lines = -(-len(wrapped) // count) or 1
