@@ -11,6 +11,7 @@ from t2v_studio.cli.options import request_from, typed, with_request_flags
 from t2v_studio.cli.output import JsonFlag, follow, note, print_json, say, table
 from t2v_studio.errors import InputError
 from t2v_studio.planning.plan import ScenePlan, parse_plan, read_plan
+from t2v_studio.production.record import VideoRecord
 from t2v_studio.production.request import VideoRequest
 from t2v_studio.studio import Studio
 
@@ -34,7 +35,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(videos_app, name="videos")
 
 
-@with_request_flags()
+@with_request_flags(convenient=True)
 def plan(
     context: typer.Context,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the plan to this JSON file.")] = None,
@@ -44,15 +45,15 @@ def plan(
 ) -> None:
     """Plan the scenes of a topic, with or without the library."""
     studio = Studio()
-    result = follow(studio, studio.submit_plan(request_from(context, values)), json)
+    result = follow(studio, studio.submit_plan(request_from(context, studio, values)), json)
     scene_plan = parse_plan(result["plan"])
     if output:
         _write_plan(scene_plan, output)
     if json:
         print_json(scene_plan.model_dump(mode="json"))
     else:
-        _show_plan(scene_plan, print_prompt)
-    _notices(result)
+        _show_plan(scene_plan, result["prompts"] if print_prompt else None)
+    _notices({"notices": [*result["ahead"], *result["notices"]]})
 
 
 def _write_plan(scene_plan: ScenePlan, path: Path) -> None:
@@ -66,7 +67,8 @@ def _write_plan(scene_plan: ScenePlan, path: Path) -> None:
         ) from error
 
 
-def _show_plan(scene_plan: ScenePlan, print_prompt: bool) -> None:
+def _show_plan(scene_plan: ScenePlan, prompts: list[dict[str, Any]] | None = None) -> None:
+    """prompts: of each scene as the model's tokenizer reads them; empty shows the plan's own, None shows none."""
     labels = {source.id: f"{source.book}, p. {source.label or source.page}" for source in scene_plan.sources}
     say(f"{scene_plan.topic}  [{scene_plan.template}]")
     for number, scene in enumerate(scene_plan.scenes, 1):
@@ -74,11 +76,22 @@ def _show_plan(scene_plan: ScenePlan, print_prompt: bool) -> None:
         for step in scene.steps:
             cites = "; ".join(labels[cite] for cite in step.cites)
             say(f"   - {step.say}{f'  [{cites}]' if cites else ''}")
-        if print_prompt:
-            say(f"   prompt: {scene.prompt}\n   negative: {scene.negative_prompt}")
+        if prompts:
+            _show_prompt(prompts[number - 1])
+        elif prompts is not None:
+            say(f"   prompt: {' '.join(scene.prompt.split())}\n   negative: {scene.negative_prompt}")
 
 
-@with_request_flags()
+def _show_prompt(prompt: dict[str, Any]) -> None:
+    """One scene's prompt as the model gets it, with its tokens."""
+    dropped = f"; left out: {', '.join(prompt['dropped'])}" if prompt["dropped"] else ""
+    cut = len(prompt["evidence_dropped"])
+    dropped += f"; {cut} retrieved sentence{'s' if cut > 1 else ''} left out" if cut else ""
+    say(f"   prompt ({prompt['token_count']} of {prompt['limit']} tokens{dropped}): {prompt['text']}")
+    say(f"   negative ({prompt['negative_token_count']} tokens): {prompt['negative']}")
+
+
+@with_request_flags(convenient=True)
 def generate(
     context: typer.Context,
     plan_file: PlanFile = None,
@@ -96,29 +109,48 @@ def generate(
         _alone(context, values, plan_file)
         job = studio.submit_again(studio.record_at(record), output=output)
     else:
-        job = studio.submit_video(_request(context, values, plan_file), output=output)
+        request = _request(context, studio, values, plan_file)
+        _foretell(studio, request)
+        job = studio.submit_video(request, output=output)
     result = follow(studio, job, json)
     if print_prompt:
-        made = studio.video(result["id"]).plan
-        result["prompts"] = {
-            scene.id: {"prompt": scene.prompt, "negative_prompt": scene.negative_prompt} for scene in made.scenes
-        }
+        result["prompts"] = _prompts(studio.video(result["id"]))
     if json:
         print_json(result)
         return
     for scene_id, prompts in result.get("prompts", {}).items():
-        say(f"{scene_id}: {prompts['prompt']}\n  negative: {prompts['negative_prompt']}")
+        tokens = f" ({prompts['tokens']} tokens)" if "tokens" in prompts else ""
+        say(f"{scene_id}{tokens}: {prompts['prompt']}\n  negative: {prompts['negative_prompt']}")
     _show_video(result)
     _notices(result)
 
 
-def _request(context: typer.Context, values: dict[str, Any], plan_file: Path | None) -> VideoRequest:
+def _prompts(record: VideoRecord) -> dict[str, dict[str, Any]]:
+    """Scene id to prompt and negative prompt: as the model read them, where the record's scene says so."""
+    found: dict[str, dict[str, Any]] = {}
+    for scene, made in zip(record.plan.scenes, record.scenes, strict=True):
+        read = made.details.get("prompt") or {}
+        own = {"prompt": " ".join(scene.prompt.split()), "negative_prompt": scene.negative_prompt}
+        if isinstance(read, dict) and read.get("text"):
+            own = {"prompt": read["text"], "negative_prompt": read["negative"], "tokens": read["token_count"]}
+        found[scene.id] = own
+    return found
+
+
+def _foretell(studio: Studio, request: VideoRequest) -> None:
+    """Say before the run what diffusion will come to, and what is rounded; the local engine's notices come with its result."""
+    if request.engine == "diffusion":
+        for sentence in studio.diffusion.foretold(request):
+            note(f"note: {sentence}")
+
+
+def _request(context: typer.Context, studio: Studio, values: dict[str, Any], plan_file: Path | None) -> VideoRequest:
     if plan_file is None:
         _need_topic(values)
-        return request_from(context, values)
+        return request_from(context, studio, values)
     scene_plan = read_plan(plan_file)
     topic = values.pop("topic", None) or scene_plan.topic
-    return request_from(context, values, topic=topic, plan=scene_plan)
+    return request_from(context, studio, values, topic=topic, plan=scene_plan)
 
 
 def _need_topic(values: dict[str, Any]) -> None:
@@ -138,7 +170,7 @@ def _alone(context: typer.Context, values: dict[str, Any], plan_file: Path | Non
         )
 
 
-@with_request_flags("use_rag")
+@with_request_flags("use_rag", convenient=True)
 def pair(
     context: typer.Context,
     output: Annotated[
@@ -150,7 +182,8 @@ def pair(
     """Make the same topic twice, without and with retrieval, alike in all else."""
     _need_topic(values)
     studio = Studio()
-    request = request_from(context, values, use_rag=True)
+    request = request_from(context, studio, values, use_rag=True)
+    _foretell(studio, request)
     result = follow(studio, studio.submit_pair(request, output=output), json)
     if json:
         print_json(result)
@@ -212,4 +245,4 @@ def show_video(video_id: Annotated[str, typer.Argument(help="Id of a video.")], 
         print_json(record.model_dump(mode="json"))
     else:
         say(f"{record.id}  {record.plan.topic}  {record.duration_s:.1f} s  verdict: {record.verdict}")
-        _show_plan(record.plan, False)
+        _show_plan(record.plan)

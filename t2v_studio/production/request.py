@@ -12,6 +12,8 @@ from t2v_studio.errors import InputError
 from t2v_studio.planning.plan import ScenePlan
 
 LENGTHS = ("seconds", "frames", "scene_frames")
+DIFFUSION_FIELDS = tuple(DiffusionOptions.model_fields)
+"""Fields of a request that only the diffusion engine reads."""
 
 
 class _Video(BaseModel):
@@ -94,7 +96,7 @@ class VideoRequest(DiffusionOptions, _Video):
 
     def diffusion(self) -> DiffusionOptions:
         """What only the diffusion engine reads."""
-        return DiffusionOptions(**{name: getattr(self, name) for name in DiffusionOptions.model_fields})
+        return DiffusionOptions(**{name: getattr(self, name) for name in DIFFUSION_FIELDS})
 
 
 def _added(chosen: Preset, data: dict[str, Any]) -> dict[str, Any]:

@@ -126,7 +126,7 @@ def test_a_pair_holds_both_arms_and_the_proof(shell: Shell, book: dict[str, Any]
         (["generate", "--topic", "x", "--plan", "nowhere.json"], "nowhere.json"),
         (["generate", "--from", "nowhere.json"], "nowhere.json"),
         (["generate", "--topic", "x", "--output", "/nowhere/at/all/film.mp4"], "/nowhere/at/all"),
-        (["generate", "--topic", "x", "--engine", "diffusion", "--no-fallback-local-on-fail"], "diffusion"),
+        (["generate", "--topic", "x", "--engine", "diffusion", "--no-fallback-local-on-fail"], "Wan 2.1 14B"),
         (["library", "add", "nowhere.pdf"], "nowhere.pdf"),
         (["library", "show", "0123456789abcdef"], "0123456789abcdef"),
         (["library", "search"], "--queries"),

@@ -60,7 +60,7 @@ class DiffusionOptions(BaseModel):
         None,
         ge=0,
         le=512,
-        description="Tokens kept free for retrieved words, alike in both arms of a pair. Empty: by the model's limit.",
+        description="Tokens kept free for retrieved words; a pair sets it, alike in both arms. Empty: what is needed.",
     )
 
     @model_validator(mode="after")

@@ -2,7 +2,7 @@
 
 The words before and behind the plan's own parts (trigger, diagram lock, LoRA profile) are added here, and the text is
 fitted by the model's own tokenizer. Evidence is what is kept; the other parts are left out whole, least important
-first. Both arms of a pair keep the same room free for evidence, so their other parts stay word for word the same.
+first. Both arms of a pair keep the same room free for it (`common_room`), so their other parts stay word for word the same.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ IMPORTANCE = (
     "title", "picture", LOCK_FIRST.name, LOCK_LAST.name, OWN, "camera", "style", PROFILE.name, "goal", "audience", "example",
 )  # fmt: skip
 """What is kept longest comes first; trigger and evidence are not in question."""
-_LONGEST_ROOM = 160
 
 Tokenizer = Any
 """A tokenizer of transformers: called with a text it gives input_ids; decode() turns them back."""
@@ -106,7 +105,7 @@ def final_prompt(
         fits -= 1
     said = [_evidence(head, sentences[:fits])] if fits else []
     tokens = count(_text(said)) - count("") if said else 0
-    room = max(tokens, evidence_room(options, limit))
+    room = max(tokens, options.evidence_room or 0)
     kept = _fitting(others, limit - room, count)
     while len(kept) > 1 and count(_text([*said, *kept])) > limit:
         kept = _without_least(kept)
@@ -129,15 +128,13 @@ def final_prompt(
     return FinalPrompt(**{**vars(found), "notices": tuple(_notices(found, plan))})
 
 
-def evidence_room(options: DiffusionOptions, limit: int) -> int:
-    """Tokens that stay free for evidence in every prompt, whether a scene has any or not."""
-    return options.evidence_room if options.evidence_room is not None else min(limit // 2, _LONGEST_ROOM)
-
-
 def common_room(treated: list[FinalPrompt], options: DiffusionOptions) -> int | None:
-    """The room that both arms of a pair must keep where a treated scene needs more than the usual; None if none does."""
+    """The `evidence_room` that both arms of a pair must keep, so that evidence pushes no other part out of one of them.
+
+    None where the options keep enough already.
+    """
     most = max((prompt.evidence_tokens for prompt in treated), default=0)
-    return most if treated and most > evidence_room(options, treated[0].limit) else None
+    return most if most > (options.evidence_room or 0) else None
 
 
 def _parts(scene: Scene, options: DiffusionOptions, trigger: str, styled: bool) -> list[Part]:
@@ -163,11 +160,13 @@ def _evidence(head: str, sentences: list[str]) -> Part:
 
 
 def _fitting(parts: list[Part], limit: int, count: Callable[[str], int]) -> list[Part]:
-    """The parts without the least important ones that do not fit; the trigger or the title stays whatever the limit."""
-    kept = list(parts)
-    while len(kept) > 1 and count(_text(kept)) > limit:
-        kept = _without_least(kept)
-    return kept
+    """As many parts as fit, the most important first; trigger, title and the first of all stay whatever the limit."""
+    kept: list[Part] = []
+    for part in sorted(parts, key=_unimportance):
+        tried = [one for one in parts if one in kept or one is part]
+        if not kept or _unimportance(part) <= 0 or count(_text(tried)) <= limit:
+            kept.append(part)
+    return [part for part in parts if part in kept]
 
 
 def _without_least(parts: list[Part]) -> list[Part]:

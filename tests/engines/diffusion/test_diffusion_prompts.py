@@ -32,6 +32,7 @@ OWN = [
     "Goal: see why the loss falls.",
     "For students.",
 ]
+NAMES = ["title", "picture", "style", "camera", "goal", "audience"]
 
 
 @pytest.fixture(scope="module")
@@ -90,17 +91,27 @@ def test_trigger_comes_first_then_evidence_and_the_profile_follows_an_adapter(to
 
 
 @pytest.mark.parametrize("limit", [120, 100, 90, 70])
-def test_parts_go_whole_and_least_important_first_in_both_arms(tokenizer: Any, limit: int) -> None:
-    treated = final(FACTS[:2], tokenizer, limit)
-    control = final([], tokenizer, limit)
+def test_parts_go_whole_and_alike_in_both_arms(tokenizer: Any, limit: int) -> None:
+    room = common_room([final(FACTS[:2], tokenizer, limit)], DiffusionOptions())
+    treated = final(FACTS[:2], tokenizer, limit, evidence_room=room)
+    control = final([], tokenizer, limit, evidence_room=room)
     assert treated.token_count <= limit and control.token_count <= limit
     assert treated.evidence == tuple(FACTS[:2]) and treated.evidence_dropped == ()
     assert treated.text == f"Textbook facts: {' '.join(FACTS[:2])} {control.text}"
-    assert treated.dropped == control.dropped
-    order = ["audience", "goal", "style", "camera", "picture"]
-    gone = sorted(treated.dropped, key=order.index)
-    assert gone == order[: len(gone)]
-    assert all(line in control.text or line not in treated.text for line in OWN)
+    assert treated.dropped == control.dropped and "title" in control.kept
+    assert all((line in control.text) == (name in control.kept) for line, name in zip(OWN, NAMES, strict=True))
+    assert control.text == " ".join(line for line, name in zip(OWN, NAMES, strict=True) if name in control.kept)
+
+
+def test_the_least_important_parts_go_first(tokenizer: Any) -> None:
+    order = ["title", "picture", "camera", "style", "goal", "audience"]
+    needed = [len(tokenizer(" ".join(OWN[NAMES.index(name)] for name in order[:n])).input_ids) for n in range(1, 7)]
+    for n, limit in enumerate(needed, 1):
+        assert sorted(final([], tokenizer, limit).kept, key=order.index) == order[:n]
+
+
+def test_without_a_pair_no_room_is_wasted(tokenizer: Any) -> None:
+    assert final([], tokenizer, 70).dropped == () != final([], tokenizer, 70, evidence_room=40).dropped
 
 
 def test_evidence_beyond_the_limit_loses_whole_sentences_from_its_end_and_says_so(tokenizer: Any) -> None:
