@@ -44,13 +44,13 @@ def _encode(session: Session, clips: Sequence[Clip]) -> None:
 
 
 def release() -> None:
-    """Give freed memory back to the card."""
-    import gc
-
+    """Give freed memory back to the card; without one there is nothing to give, and collecting takes its time."""
     import torch
 
-    gc.collect()
     if torch.cuda.is_available():
+        import gc
+
+        gc.collect()
         torch.cuda.empty_cache()
 
 

@@ -42,19 +42,18 @@ class Base:
 
 def base_of(name: str, settings: Settings, workspace: Workspace) -> Base:
     """The base of a registry name. Raises UnavailableError where it is not on this disk."""
-    from t2v_studio.engines.diffusion.models import model, source
-
     from t2v_studio.engines.diffusion.families.registry import family
+    from t2v_studio.engines.diffusion.models import model, source
 
     entry = model(name, settings, workspace)
     found = Source.of(source(entry, settings, workspace))
     return Base(
         entry.name,
-        getattr(entry, "repo_id", "") or entry.name,
-        found.revision or getattr(entry, "revision", "") or "",
+        entry.repo_id or entry.name,
+        found.revision or entry.revision,
         family(entry.family),
         found,
-        getattr(entry, "license", "") or getattr(entry, "licence", "") or "",
+        entry.license,
     )
 
 

@@ -36,10 +36,11 @@ def smoke(recipe: Recipe, settings: Settings, workspace: Workspace) -> dict[str,
     from t2v_studio.engines.diffusion.families.registry import family
 
     began = time.monotonic()
-    small = small_recipe(recipe, family(model(recipe.model, settings, workspace).family))
+    kind = family(model(recipe.model, settings, workspace).family)
+    small = small_recipe(recipe, kind)
     with tempfile.TemporaryDirectory(prefix="t2v-smoke-") as name:
         place = Workspace.at(Path(name))
-        make_clips(place.data / "clips", *small.sizes[0], small.frame_buckets[0])
+        make_clips(place.data / "clips", *small.sizes[0], small.frame_buckets[0], kind.trained_fps)
         run = create_run(place, small, place.data / "clips", title="Smoke test")
         session = open_session(run, settings.model_copy(update={"home": Path(name)}), place)
         with locked(run):
@@ -96,7 +97,7 @@ def small_recipe(recipe: Recipe, family: Family) -> Recipe:
     return Recipe.model_validate(recipe.model_dump() | changes)
 
 
-def make_clips(folder: Path, width: int, height: int, frames: int) -> None:
+def make_clips(folder: Path, width: int, height: int, frames: int, fps: float) -> None:
     """A few clips of a square that moves, with captions."""
     folder.mkdir(parents=True)
     for number in range(CLIPS):
@@ -104,7 +105,7 @@ def make_clips(folder: Path, width: int, height: int, frames: int) -> None:
         for index in range(frames):
             left = (4 * number + 2 * index) % (width - 12)
             pictures[index, 6:18, left : left + 12] = (200, 60 * number, 40)
-        path = write_clip(folder / f"square_{number}.mp4", pictures, 16, content="graphics")
+        path = write_clip(folder / f"square_{number}.mp4", pictures, fps, content="graphics")
         path.with_suffix(".txt").write_text(f"a square moves to the right, number {number}", encoding="utf-8")
 
 

@@ -1,0 +1,116 @@
+"""The trainer as a process: killed at any step it goes on to the same bits, on SIGTERM it saves, two processes agree."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from small_clips import small
+
+from t2v_studio.adapters.files import WEIGHTS
+from t2v_studio.adapters.runs import TrainingRun, read_lines
+from t2v_studio.workspace import REPOSITORY, Workspace
+from training.video.checkpoints import checkpoints
+
+NewRun = Callable[..., TrainingRun]
+PATIENCE_S = 240
+STOPPED = 3
+
+
+def environment(workspace: Workspace) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("T2V_")}
+    return kept | {"T2V_HOME": str(workspace.outputs.parent), "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+
+
+def started(run: TrainingRun, workspace: Workspace, *before: str) -> subprocess.Popen[bytes]:
+    argv = [*(before or (sys.executable,)), "-m", "training.video.run", "--run", str(run.folder)]
+    with (run.folder / "output.log").open("ab") as output:
+        return subprocess.Popen(argv, env=environment(workspace), cwd=REPOSITORY, stdout=output, stderr=output)
+
+
+def until_step(run: TrainingRun, step: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until the log holds a step, or the process has ended."""
+    until = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until and process.poll() is None:
+        rows, _ = read_lines(run.part().log)
+        if rows and rows[-1]["step"] >= step:
+            return
+        time.sleep(0.01)
+
+
+def finished(run: TrainingRun, process: subprocess.Popen[bytes]) -> dict[str, Any]:
+    assert process.wait(PATIENCE_S) == 0, (run.folder / "output.log").read_text()[-3000:]
+    return run.part().result
+
+
+def weights_of(workspace: Workspace, result: dict[str, Any]) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(workspace.adapter(result["adapter"]) / WEIGHTS)
+
+
+@pytest.mark.slow
+def test_killed_at_a_random_step_and_resumed_the_weights_are_the_same_bits(
+    new_run: NewRun, workspace: Workspace
+) -> None:
+    recipe = small(steps=60, save_every=4, validate_every=60, sigma_quantiles=1, lora_dropout=0.1, workers=1)
+    unbroken = new_run(recipe)
+    whole = finished(unbroken, started(unbroken, workspace))
+    broken = new_run(recipe)
+    process = started(broken, workspace)
+    until_step(broken, random.randint(5, 40), process)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(PATIENCE_S) == -signal.SIGKILL, "it was killed before it was done"
+    left = checkpoints(broken.part())
+    assert left and left[-1][0] < 60
+    resumed = finished(broken, started(broken, workspace))
+    ours, theirs = weights_of(workspace, whole), weights_of(workspace, resumed)
+    assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+    rows, _ = read_lines(broken.part().log)
+    again = {row["step"]: row["loss"] for row in rows}
+    assert again == {row["step"]: row["loss"] for row in read_lines(unbroken.part().log)[0]}, "the same losses, too"
+
+
+@pytest.mark.slow
+def test_sigterm_saves_and_leaves_and_a_second_trainer_is_refused(new_run: NewRun, workspace: Workspace) -> None:
+    run = new_run(small(steps=100_000, save_every=50_000, validate_every=100_000, validation_clips=0))
+    process = started(run, workspace)
+    until_step(run, 3, process)
+    second = started(run, workspace)
+    assert second.wait(PATIENCE_S) == 5
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE_S) == STOPPED
+    last = json.loads(run.progress.read_text().splitlines()[-1])
+    assert last["stage"] == "stopped" and last["error"]["code"] == "cancelled"
+    rows, _ = read_lines(run.part().log)
+    assert [step for step, _ in checkpoints(run.part())] == [rows[-1]["step"]]
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_adapter(new_run: NewRun, workspace: Workspace) -> None:
+    """accelerate's own launcher starts one process on a CPU without a word; torchrun starts two."""
+    run = new_run(small(steps=3, save_every=3, validate_every=3, sigma_quantiles=1))
+    launch = Path(sys.executable).with_name("torchrun")
+    argv = [str(launch), "--standalone", "--nproc_per_node", "2"]
+    env = environment(workspace) | {"ACCELERATE_USE_CPU": "true"}
+    with (run.folder / "output.log").open("wb") as output:
+        done = subprocess.run(
+            [*argv, "-m", "training.video.run", "--run", str(run.folder)],
+            env=env, cwd=REPOSITORY, stdout=output, stderr=output, timeout=PATIENCE_S, check=False,
+        )  # fmt: skip
+    assert done.returncode == 0, (run.folder / "output.log").read_text()[-3000:]
+    result = run.part().result
+    rows, _ = read_lines(run.part().log)
+    assert result["step"] == 3 and [row["step"] for row in rows] == [1, 2, 3], "one log, written by one of them"
+    # Five clips in epochs of five batches; two processes take two a pass, four a step.
+    assert rows[-1]["epoch"] == pytest.approx(3 * 2 * 2 / 5)
