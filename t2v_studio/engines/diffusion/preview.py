@@ -6,6 +6,7 @@ The mixes are found once a model by asking its own decoder what random latents l
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from t2v_studio.engines.diffusion.families.base import Family
@@ -21,9 +22,12 @@ _SIDE = 12
 class Projection:
     """Latents of one shape to a small RGB picture of the clip's middle frame."""
 
-    def __init__(self, mixes: torch.Tensor, shape: tuple[int, int, int], every_s: float = EVERY_S) -> None:
-        """mixes: (channels + 1, 3), the last row is the constant. shape: latent frames, height, width."""
-        self._mixes, self._shape, self._every_s = mixes, shape, every_s
+    def __init__(
+        self, mixes: Callable[[], torch.Tensor], shape: tuple[int, int, int], every_s: float | None = None
+    ) -> None:
+        """mixes: gives (channels + 1, 3), the last row is the constant; asked when the first picture is due.
+        shape: latent frames, height, width."""
+        self._mixes, self._shape, self._every_s = mixes, shape, EVERY_S if every_s is None else every_s
         self._at = time.monotonic()
         self._waiting: tuple[Any, Any] | None = None
 
@@ -46,7 +50,7 @@ class Projection:
         import torch
 
         frame = channels_last(latents, self._shape)[self._shape[0] // 2].float()
-        mixes = self._mixes.to(frame.device)
+        mixes = self._mixes().to(frame.device)
         rgb = (frame @ mixes[:-1] + mixes[-1]).clamp(0, 1).mul(255).to(torch.uint8)
         if rgb.device.type != "cuda":
             return None, rgb.cpu()

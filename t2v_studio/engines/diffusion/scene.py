@@ -176,7 +176,7 @@ class SceneDrawing:
         from t2v_studio.engines.diffusion.preview import Projection
 
         shape = self.session.family.latent_shape(clip.frames, clip.width, clip.height)
-        return Projection(self.session.resident.mixes(), shape)
+        return Projection(self.session.resident.mixes, shape)
 
     # --- the record ----------------------------------------------------------------------------
     def _note(self, tried: _Try, settings: SceneSettings, action: str) -> None:

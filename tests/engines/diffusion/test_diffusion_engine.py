@@ -266,7 +266,6 @@ def test_what_is_not_there_is_said_before_anything_is_loaded(engine: DiffusionEn
 
 def test_pictures_of_the_work(engine: DiffusionEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("t2v_studio.engines.diffusion.preview.EVERY_S", 0.0)
-    monkeypatch.setattr("t2v_studio.engines.diffusion.preview.Projection.__init__.__defaults__", (0.0,))
     for name in FAMILIES:
         seen: list[Any] = []
 
