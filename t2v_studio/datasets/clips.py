@@ -41,7 +41,8 @@ def find_clips(root: Path, globs: Sequence[str] = GLOBS) -> list[Found]:
             others.append(found)
         else:
             by_record.setdefault(found.record.id, found)
-    for found in _without_video(root):
+    with_video = {found.file.parent for found in by_record.values()}
+    for found in _without_video(root, with_video):
         assert found.record is not None
         by_record.setdefault(found.record.id, found)
     return [*(by_record[name] for name in sorted(by_record)), *others]
@@ -72,10 +73,10 @@ def _with_record(file: Path) -> Found:
         return Found(file, None, ("no_record", error.message))
 
 
-def _without_video(root: Path) -> Iterator[Found]:
-    """Records under `root` whose video is gone."""
+def _without_video(root: Path, with_video: set[Path]) -> Iterator[Found]:
+    """Records under `root` whose video is gone. with_video: folders in which one was found."""
     for path in sorted(root.rglob(RECORD)):
-        if _unfinished(path, root):
+        if path.parent in with_video or _unfinished(path, root):
             continue
         try:
             record = read_record(path)

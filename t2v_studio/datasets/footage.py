@@ -51,6 +51,7 @@ def build_metadata(
     """
     if not 0 <= validation_ratio < 1:
         raise InputError("bad_ratio", f"validation_ratio: {validation_ratio:g}.", "Give 0 to less than 1, such as 0.1.")
+    folder = folder.resolve()
     clips, counts = _sorted(footage, scenarios, limit)
     _require(clips, scenarios, min_examples)
     splits, warnings = _split(clips, validation_ratio, seed)

@@ -171,6 +171,7 @@ def build(
     folder: where the manifest will lie. scores, held, overrides: see ratings and captions. Raises
     StudioError empty_manifest where nothing passes.
     """
+    folder = folder.resolve()
     candidates, exclusions = _candidates(spec, clips, folder)
     for one in candidates:
         _judge(one, spec, scores, held, sha256)
@@ -343,10 +344,11 @@ def _notices(rows: Sequence[ManifestRow]) -> list[str]:
 
 
 def relative(file: Path, folder: Path) -> str:
-    """`file` as it stands in a manifest that lies in `folder`: relative, with slashes."""
-    return Path(os.path.relpath(file.resolve(), folder.resolve())).as_posix()
+    """`file` as it stands in a manifest that lies in `folder`: relative, with slashes. Both without links."""
+    return Path(os.path.relpath(file, folder)).as_posix()
 
 
 def moved(rows: Sequence[ManifestRow], before: Path, after: Path) -> list[ManifestRow]:
     """Rows of a manifest in folder `before` as they stand in one in folder `after`."""
-    return [row.model_copy(update={"video_path": relative(before / row.video_path, after)}) for row in rows]
+    after = after.resolve()
+    return [row.model_copy(update={"video_path": relative((before / row.video_path).resolve(), after)}) for row in rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from statistics import fmean
@@ -9,10 +10,14 @@ from statistics import fmean
 from t2v_studio.database import reading
 from t2v_studio.datasets.rows import slug
 from t2v_studio.errors import NotFoundError, StudioError
+from t2v_studio.production.packs_run import write_whole
 from t2v_studio.production.pairs import CONTROL, TREATED, read_pair
 from t2v_studio.production.record import VideoRecord
 from t2v_studio.studies.store_states import OPEN, REVEALED
 from t2v_studio.workspace import Workspace
+
+SCORES_VERSION = 1
+"""Goes up when the choice of scores that count changes."""
 
 
 @dataclass
@@ -42,9 +47,20 @@ def clip_scores(workspace: Workspace) -> dict[str, ClipScore]:
     """
     found: dict[str, ClipScore] = {}
     for study_id in _studies(workspace, REVEALED):
-        for video_id, criterion, score in _given(workspace, study_id):
+        for video_id, criterion, score in _remembered(workspace, study_id):
             found.setdefault(video_id, ClipScore()).by_criterion.setdefault(criterion, []).append(score)
     return found
+
+
+def _remembered(workspace: Workspace, study_id: str) -> list[tuple[str, str, float]]:
+    """`_given`, kept in the cache: a closed study never changes, and its rules take scipy and scikit-learn to apply."""
+    kept = workspace.cache / "scores" / f"{study_id}-{SCORES_VERSION}.json"
+    try:
+        return [(str(video), str(criterion), float(score)) for video, criterion, score in json.loads(kept.read_text())]
+    except (OSError, ValueError, TypeError):
+        given = _given(workspace, study_id)
+        write_whole(kept, json.dumps(given))
+        return given
 
 
 def _given(workspace: Workspace, study_id: str) -> list[tuple[str, str, float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -186,10 +187,9 @@ class ManifestDesk:
         )
 
     def _shown(self, built: Built) -> dict[str, Any]:
-        rows = [self._row(row, (built.folder / row.video_path).resolve()) for row in built.rows]
+        rows = [self._row(row, _plain(built.folder / row.video_path)) for row in built.rows]
         exclusions = [
-            one.model_dump(mode="json") | self._pictures((built.folder / one.video).resolve())
-            for one in built.exclusions
+            one.model_dump(mode="json") | self._pictures(_plain(built.folder / one.video)) for one in built.exclusions
         ]
         return {"summary": built.summary(), "rows": rows, "exclusions": exclusions}
 
@@ -253,3 +253,8 @@ class ManifestDesk:
         from t2v_studio.datasets.summary import write_summary
 
         return write_summary(found, Path(output))
+
+
+def _plain(path: Path) -> Path:
+    """A path without "..", whose parts are known to be no links."""
+    return Path(os.path.normpath(path))

@@ -61,6 +61,17 @@ def test_scores_are_the_means_that_examiners_gave(clips: Clips) -> None:
     assert rows[clips.single["plain"]]["score"] is None
 
 
+def test_scores_are_remembered_and_a_spoilt_memory_is_made_again(own_clips: Clips) -> None:
+    desk = desk_of(own_clips)
+    before = desk.preview(min_score=4)["rows"]
+    (kept,) = (own_clips.workspace.cache / "scores").glob("*.json")
+    for spoilt in ("", "[1]", '[["a", "b", "c"]]'):
+        kept.write_text(spoilt)
+        assert desk.preview(min_score=4)["rows"] == before
+    kept.write_text("[]")
+    assert desk.preview()["summary"]["notices"], "what is remembered is what counts"
+
+
 def test_a_lowest_score_takes_the_scored_clips_alone(clips: Clips) -> None:
     found = desk_of(clips).preview(min_score=4, criterion=["clarity", "correctness"])
     kept = {clips.pairs[topic][arm]["id"] for topic, arms in SCORED.items() for arm, score in
