@@ -52,7 +52,9 @@ def run_job(queue: Queue, job: Job, worker: str, handlers: Handlers, context: Jo
         queue.stop(job.id, worker, error_form(CancelledError()))
         raise
     except BaseException as error:
-        log.error("job %s (%s) failed", job.id, job.kind, exc_info=error)
+        # what a person can act on is shown to them; the traceback is for the job's log alone
+        level = logging.INFO if isinstance(error, StudioError) else logging.ERROR
+        log.log(level, "job %s (%s) failed", job.id, job.kind, exc_info=error)
         queue.fail(job.id, worker, error_form(error, job.kind))
 
 
