@@ -322,8 +322,19 @@ def test_the_keyboard_alone_is_enough(chromium: Any, rated: Rated):
         keys.press("Control+Enter")
         one.after(keys=True)
         first = False
+    one.page.wait_for_selector(".rate-guess")
     assert one.page.evaluate("document.querySelectorAll('.rate-guess').length") == len(TOPICS)
-    one.finish()
+    for _ in TOPICS:
+        keys.press("ArrowRight")
+        keys.press("Tab")
+        keys.press("ArrowRight")
+        keys.press("Tab")
+        keys.press("Tab")
+    keys.press("Tab")
+    assert one.page.evaluate("document.activeElement.textContent") == "Finish"
+    keys.press("Enter")
+    one.page.wait_for_function("document.querySelector('.rate').dataset.view === 'thanks'")
+    assert one.trouble == []
     one.context.close()
 
 

@@ -100,6 +100,21 @@ def test_pairs_across_a_cut_are_left_out(tmp_path: Path) -> None:
     assert (report["frames"], report["fps"]) == (12, 8)
 
 
+def test_a_long_clip_is_measured_on_evenly_spaced_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "MAX_PAIRS", 5)
+    frames = pan(2, 25)
+    collector, whole = metrics.Collector(16, count=25), metrics.Collector(16)
+    for frame in frames:
+        collector.add(frame)
+        whole.add(frame)
+    some, every = by_name(collector.measures()), by_name(whole.measures())
+    assert some["warp_error"].details["pairs"] == 5 and every["warp_error"].details["pairs"] == 24
+    assert "5 of 24 pairs" in some["warp_error"].note and every["warp_error"].note == ""
+    assert some["dynamic_degree"].details["pairs"] == 5 and every["dynamic_degree"].details["pairs"] == 12
+    assert some["dynamic_degree"].details["top_radius_px"] == pytest.approx(4, abs=0.2)
+    assert some["flicker"].value == every["flicker"].value, "cheap measures are taken of every frame"
+
+
 def test_without_weights_clip_is_unavailable_not_zero() -> None:
     for measure in metrics.clip_measures(pan(1, 3), "gradient descent", None):
         assert (measure.status, measure.value) == ("unavailable", None)

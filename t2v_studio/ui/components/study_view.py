@@ -26,7 +26,7 @@ element.addEventListener('click', async (event) => {
 
 STATES = {
     "draft": ("draft", ""),
-    "locked": ("locked, nobody has begun", "run"),
+    "locked": ("locked", "run"),
     "collecting": ("collecting", "run"),
     "closed": ("closed", "good"),
     "unblinded": ("unblinded", "good"),
@@ -64,7 +64,7 @@ def overview(study: Mapping[str, Any], link: str = "") -> str:
     """Everything about one study. link: markup of an invitation that was just made."""
     parts = [f'<h2 class="t2-title">{markup.text(study["title"])}</h2>', _facts(study), link]
     if study["state"] == "draft":
-        parts += [_checks(study), _topics(study, draft=True), _draft_steps()]
+        parts += [_checks(study), _topics(study, draft=True)]
     else:
         parts += [_raters(study), _steps(study), _topics(study, draft=False), _hash(study)]
     return f'<div class="t2-list">{"".join(parts)}</div>'
@@ -107,7 +107,8 @@ def _topics(study: Mapping[str, Any], *, draft: bool) -> str:
     return '<h3 class="t2-h">Topics</h3>' + markup.table(head, rows, caption="Topics")
 
 
-def _draft_steps() -> str:
+def draft_steps() -> str:
+    """What ends a draft; stands below what is still to be filled in."""
     return (
         '<p class="t2-muted">Locking freezes topics, videos, rubric, orders and rules for exclusion under one design hash. '
         "It cannot be taken back.</p>"

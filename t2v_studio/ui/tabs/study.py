@@ -107,6 +107,12 @@ def build(page: Page) -> None:
                     info="Fixed when the study is locked: the orders are balanced over this number.",
                     elem_id="study-raters",
                 )
+                steps = gr.HTML(
+                    study_view.draft_steps(),
+                    js_on_load=study_view.CLICKS,
+                    elem_id="study-steps",
+                    apply_default_css=False,
+                )
             with gr.Row(visible=False) as invite_box:
                 pseudonym = gr.Textbox(
                     label="Pseudonym",
@@ -118,7 +124,7 @@ def build(page: Page) -> None:
                 invite = gr.Button("Invite the next examiner", scale=2, elem_id="study-invite")
     flow = _Flow(page, chosen, seen, link, [shelf, view, draft_box, reasons, invite_box])
     flow.wire_making(title, run, pairs, make)
-    flow.wire_steps(raters, reasons, pseudonym, invite)
+    flow.wire_steps(steps, raters, reasons, pseudonym, invite)
     flow.wire_following(run, pairs)
 
     @guarded
@@ -192,7 +198,9 @@ class _Flow:
         make.click(made, [title, pairs, run], [*self.outputs, title, pairs, run], trigger_mode="once", **QUIET)
 
     # --- steps -----------------------------------------------------------------------------------
-    def wire_steps(self, raters: gr.Number, reasons: gr.Dataframe, pseudonym: gr.Textbox, invite: gr.Button) -> None:
+    def wire_steps(
+        self, steps: gr.HTML, raters: gr.Number, reasons: gr.Dataframe, pseudonym: gr.Textbox, invite: gr.Button
+    ) -> None:
         desk = self.studio.studies
 
         @guarded
@@ -234,7 +242,8 @@ class _Flow:
             return (*self.show(study_id, _link(made, request, self.studio)), "")
 
         self.shelf.click(choose, None, self.outputs, **QUIET)
-        self.view.click(
+        gr.on(
+            [self.view.click, steps.click],
             act,
             [self.chosen, raters, reasons],
             [*self.outputs, self.page.opened],

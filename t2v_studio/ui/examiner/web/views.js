@@ -163,6 +163,7 @@ class App {
       }, {class: 'rate-button primary'});
       this.paper('questions', 'One last question', h('p', {class: 'rate-lead'}, asked.question), h('div', {class: 'rate-guesses'}, rows.map((row) => row.element)),
         h('div', {class: 'rate-actions'}, button('Back to the pairs', () => this.open(this.me.screens - 1)), message, finish));
+      rows.find((row) => !row.given.side)?.side.focus();
     } catch (trouble) { this.trouble(trouble, () => this.questions()); }
   }
 
