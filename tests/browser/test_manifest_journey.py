@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import choose_tab, visit
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "datasets"))
 
@@ -38,9 +39,8 @@ def address(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def open_manifest(tab: Any, address: str) -> None:
-    tab.goto(address)
-    tab.wait_for_selector("#jobs-panel .t2-drawer-bar")
-    tab.get_by_role("tab", name="Manifest", exact=True).first.click()
+    visit(tab, address)
+    choose_tab(tab, "Manifest")
     tab.wait_for_selector("#manifest-clips .m-clip")
 
 
