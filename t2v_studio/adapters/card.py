@@ -29,6 +29,7 @@ class AdapterCard(BaseModel):
     base_revision: str = Field("", max_length=80)
     family: str = Field("", description="wan, cogvideox or ltx, read from the keys; empty where they fit several.")
     made_for: str = Field("", description="What the shapes tell of the base, in words.")
+    width: int = Field(0, ge=0, description="Size of the base's hidden states; 0 where the layers do not tell.")
     also_for: list[str] = Field(default_factory=list, description="Other models that it may be used on.")
     trigger: str = Field("", max_length=80, description="Word that is put before the prompt.")
     profile: Profile = Field("auto", description="Prompt profile that suits it.")

