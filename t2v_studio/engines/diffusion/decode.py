@@ -38,7 +38,7 @@ def decode(
 ) -> Decoded:
     """One clip's latents as the family's pipeline decodes them, rounded to bytes as diffusers rounds.
 
-    dtype: "" decodes in the VAE's own. seed: of the clip, for families that mix noise in before they decode.
+    latents: on the VAE's device. dtype: "" decodes in the VAE's own. seed: of the clip, for families that mix noise in before they decode.
     Raises torch.OutOfMemoryError.
     """
     import torch
@@ -46,7 +46,7 @@ def decode(
     with torch.no_grad(), _tiling(vae, tiled):
         pixels = family.latents_to_pixels(
             vae,
-            latents.to(vae.device),
+            latents,
             dtype=dtype or None,
             frames=frames,
             width=width,

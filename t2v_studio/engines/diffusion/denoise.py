@@ -68,6 +68,7 @@ def denoise(
     uncond: Encoded | None,
     clip: Clip,
     *,
+    device: str,
     report: Callable[[int, int], None],
     watch: Callable[[Any, int], None] | None = None,
     preview: Projection | None = None,
@@ -87,7 +88,6 @@ def denoise(
         width=clip.width,
         distilled=clip.distilled,
     )
-    device = pipe._execution_device
     guided = clip.guidance > 1
     texts = family.call_embeds(_on(cond, device), _on(uncond, device) if guided and uncond else None)
     watcher = _Steps(clip, cutoff_step(clip, family), report, watch, preview, show)
@@ -110,10 +110,12 @@ def denoise(
                 callback_on_step_end=watcher,
                 callback_on_step_end_tensor_inputs=["latents"],
             )[0]
-        except _NotFinite:
-            latents = None
-        finally:
+        except BaseException as error:
+            # A pipeline that ends by itself does this; one that is left leaves the state of its hooks behind.
             pipe.maybe_free_model_hooks()
+            if not isinstance(error, _NotFinite):
+                raise
+            latents = None
     finite = latents is not None and bool(torch.isfinite(latents).all())
     return Denoised(
         latents if finite else None,

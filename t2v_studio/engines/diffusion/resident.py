@@ -23,6 +23,7 @@ class Resident:
         self.family, self.source, self.key, self.plan, self.sizes = family, source, key, plan, sizes
         self.loads: list[str] = []
         self.scheduler_config: dict[str, Any] = {}
+        self.vae_dtype = ""
         self._parts: Parts = {}
         self._pipe: Any = None
         self._slot: Any = None
@@ -76,6 +77,7 @@ class Resident:
             self.loads += parts
             parts["vae"] = load.load_vae(self.family, self.source, self.plan, self.key.dtype)
             self.loads.append("vae")
+            self.vae_dtype = str(parts["vae"].dtype).removeprefix("torch.")
             self._parts |= parts
             self._pipe = self.family.pipeline_from({**parts, "scheduler_config": self.scheduler_config})
         return self._pipe

@@ -148,11 +148,11 @@ class SceneDrawing:
         session, plan = self.session, self.session.resident.plan
         self.report(clip.steps, clip.steps + 1)
         began = time.perf_counter()
-        dtype = settings.decode_dtype if settings.decode_dtype != session.vae_dtype else ""
+        dtype = settings.decode_dtype if settings.decode_dtype != session.resident.vae_dtype else ""
         decoded = decode(
             session.family,
             session.resident.vae,
-            made,
+            made.to(session.resident.key.device),
             frames=clip.frames,
             width=clip.width,
             height=clip.height,

@@ -82,6 +82,7 @@ class Session:
     timings_s: dict[str, float] = field(default_factory=dict)
     kept_latents: set[str] = field(default_factory=set)
     _cache_on: str = "off"
+    _switched_for: Any = None
 
     # --- numbers -------------------------------------------------------------------------------
     @property
@@ -110,7 +111,7 @@ class Session:
             steps=self.steps,
             guidance=self.guidance,
             attention=self.attention,
-            decode_dtype=self.vae_dtype,
+            decode_dtype=self.resident.vae_dtype,
             tiled=plan.tiled_decode,
             lora_scale=self.worn.scale if self.worn else None,
             step_cache=step_cache.wanted(self.options.step_cache, self.steps)[0] != "off",
@@ -139,10 +140,6 @@ class Session:
             return None
         return self.worn.scale if settings.lora_scale is None else settings.lora_scale
 
-    @property
-    def vae_dtype(self) -> str:
-        return str(self.resident.vae.dtype).removeprefix("torch.")
-
     def ready(self, report: PrepareReport) -> None:
         """Encode the prompts, load the model and set its switches; with less memory where it does not fit as planned.
 
@@ -155,6 +152,7 @@ class Session:
                 self.encode(report)
                 source = self.resident.source
                 report("load", 0, 0, f"model {source.name or source.repo_id}")
+                self.resident.pipe  # noqa: B018  (loads)
                 self.switch_on()
                 self.measure_ratios(report)
                 return
@@ -202,6 +200,7 @@ class Session:
     def switch_on(self) -> None:
         """Choose attention, compilation and step cache for the loaded model, as far as the options leave it open."""
         resident, options = self.resident, self.options
+        self._switched_for = resident.plan
         device, dtype = resident.key.device, resident.key.dtype
         self.attention = attention.choose(options.attention, device, dtype, self.stores.attention)
         self.notes["attention"] = f"{self.attention} ({'asked for' if options.attention != 'auto' else 'chosen'})"
@@ -214,6 +213,8 @@ class Session:
 
     def apply(self, settings: SceneSettings) -> None:
         """Set the model's switches for one try; what is set already costs nothing."""
+        if self._switched_for is not self.resident.plan:
+            self.switch_on()  # less memory since: weights may be other objects by now
         transformers = self.resident.transformers
         attention.use(transformers, settings.attention or self.attention)
         if self.resident.has_slot or self.worn is not None:
@@ -274,6 +275,7 @@ class Session:
             cond,
             uncond,
             clip,
+            device=self.resident.key.device,
             report=report,
             watch=watch,
             preview=preview,
@@ -292,7 +294,7 @@ class Session:
             "step_cache": self._cache_on,
             "cfg_cutoff": self.options.cfg_cutoff,
             "flow_shift": self.options.flow_shift or self.family.flow_shift(self.canvas.height, self.canvas.width),
-            "vae_dtype": self.vae_dtype,
+            "vae_dtype": self.resident.vae_dtype,
         }
 
 
