@@ -23,6 +23,23 @@ Output = Annotated[
     ),
 ]
 PlanFile = Annotated[Path | None, typer.Option("--plan", help="A plan file to draw as it stands (see `t2v plan`).")]
+PruneCache = Annotated[
+    bool,
+    typer.Option(
+        "--prune-hf-cache/--no-prune-hf-cache",
+        envvar="T2V_PRUNE_HF_CACHE",
+        help="First delete models of the cache that nothing needs; it shows them and asks.",
+    ),
+]
+PurgeCache = Annotated[
+    bool,
+    typer.Option(
+        "--purge-hf-cache",
+        envvar="T2V_PURGE_HF_CACHE",
+        help="First delete all models of the cache; it shows them and asks.",
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before models of the cache are deleted.")]
 videos_app = typer.Typer(help="Finished videos: list, show.", no_args_is_help=True)
 
 
@@ -40,11 +57,15 @@ def plan(
     context: typer.Context,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the plan to this JSON file.")] = None,
     print_prompt: PrintPrompt = False,
+    prune_hf_cache: PruneCache = False,
+    purge_hf_cache: PurgeCache = False,
+    yes: Yes = False,
     json: JsonFlag = False,
     **values: Any,
 ) -> None:
     """Plan the scenes of a topic, with or without the library."""
     studio = Studio()
+    _clear_cache(studio, prune_hf_cache, purge_hf_cache, yes)
     result = follow(studio, studio.submit_plan(request_from(context, studio, values)), json)
     scene_plan = parse_plan(result["plan"])
     if output:
@@ -54,6 +75,23 @@ def plan(
     else:
         _show_plan(scene_plan, result["prompts"] if print_prompt else None)
     _notices({"notices": [*result["ahead"], *result["notices"]]})
+
+
+def _clear_cache(studio: Studio, prune: bool, purge: bool, yes: bool) -> None:
+    """What --prune-hf-cache and --purge-hf-cache ask for: shown, then asked, then deleted."""
+
+    def ask(found: dict[str, Any]) -> bool:
+        for item in found["goes"]:
+            note(f"would delete {item['name']} ({item['bytes'] / 1e9:.1f} GB): {item['why']}")
+        for item in found["stays"]:
+            note(f"would keep {item['name']}: {item['why']}")
+        return yes or typer.confirm(f"Delete {found['freed'] / 1e9:.1f} GB?", err=True)
+
+    deleted = studio.models.before_generate(prune=prune, purge=purge, ask=ask)
+    if deleted:
+        note(f"note: {deleted['freed'] / 1e9:.1f} GB of models were deleted.")
+    elif prune or purge:
+        note("note: nothing of the model cache was deleted.")
 
 
 def _write_plan(scene_plan: ScenePlan, path: Path) -> None:
@@ -100,11 +138,15 @@ def generate(
     ] = None,
     output: Output = None,
     print_prompt: PrintPrompt = False,
+    prune_hf_cache: PruneCache = False,
+    purge_hf_cache: PurgeCache = False,
+    yes: Yes = False,
     json: JsonFlag = False,
     **values: Any,
 ) -> None:
     """Make one video."""
     studio = Studio()
+    _clear_cache(studio, prune_hf_cache, purge_hf_cache, yes)
     if record:
         _alone(context, values, plan_file)
         job = studio.submit_again(studio.record_at(record), output=output)
@@ -129,11 +171,10 @@ def _prompts(record: VideoRecord) -> dict[str, dict[str, Any]]:
     """Scene id to prompt and negative prompt: as the model read them, where the record's scene says so."""
     found: dict[str, dict[str, Any]] = {}
     for scene, made in zip(record.plan.scenes, record.scenes, strict=True):
-        read = made.details.get("prompt") or {}
-        own = {"prompt": " ".join(scene.prompt.split()), "negative_prompt": scene.negative_prompt}
-        if isinstance(read, dict) and read.get("text"):
-            own = {"prompt": read["text"], "negative_prompt": read["negative"], "tokens": read["token_count"]}
-        found[scene.id] = own
+        found[scene.id] = {"prompt": " ".join(scene.prompt.split()), "negative_prompt": scene.negative_prompt}
+        if read := made.details.get("prompt"):
+            found[scene.id] = {"prompt": read["text"], "negative_prompt": read["negative"]}
+            found[scene.id]["tokens"] = made.details["tokens"]["prompt"]
     return found
 
 
@@ -176,12 +217,16 @@ def pair(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Also copy both videos into this folder.")
     ] = None,
+    prune_hf_cache: PruneCache = False,
+    purge_hf_cache: PurgeCache = False,
+    yes: Yes = False,
     json: JsonFlag = False,
     **values: Any,
 ) -> None:
     """Make the same topic twice, without and with retrieval, alike in all else."""
     _need_topic(values)
     studio = Studio()
+    _clear_cache(studio, prune_hf_cache, purge_hf_cache, yes)
     request = request_from(context, studio, values, use_rag=True)
     _foretell(studio, request)
     result = follow(studio, studio.submit_pair(request, output=output), json)

@@ -8,19 +8,29 @@ from typing import Any
 import gradio as gr
 
 from t2v_studio.errors import InputError
-from t2v_studio.production.request import VideoRequest, parse_request
+from t2v_studio.production.request import DIFFUSION_FIELDS, VideoRequest, parse_request
 
-SIZES = {"1280 × 720": (1280, 720), "832 × 480": (832, 480), "720 × 720": (720, 720), "720 × 1280": (720, 1280)}
+SIZES = {
+    f"{width} × {height}": (width, height)
+    for width, height in (
+        (1280, 720), (832, 480), (720, 720), (720, 1280), (480, 832), (720, 480), (704, 480), (576, 320), (192, 128)
+    )
+}  # fmt: skip
 OWN_SIZE = "engine's own"
 FIELDS = VideoRequest.model_fields
 NAMES = (
     "topic", "course_template", "audience", "objective", "use_rag", "rag_mode", "book_ids", "engine", "seconds", "size", "fps", "seed", "theme",
-    "rag_query", "rag_top_k", "frames", "scene_frames", "style", "course_mode", "show_sources", "fallback_local_on_fail",
+    "rag_query", "rag_top_k", "frames", "scene_frames", "style", "course_mode", "show_sources", "fallback_local_on_fail", "course_few_shot",
+    "use_llm_planner", "planner_model_id", "model_id", "preset", "quality", "steps", "guidance", "flow_shift", "adapter", "lora_scale",
+    "lora_trigger", "lora_prompt_profile", "lora_negative_boost", "diagram_lock", "text_overlay", "retries", "attention", "compile_blocks",
+    "step_cache", "cfg_cutoff",
 )  # fmt: skip
 """The form's fields, in the order of `Form.inputs`; `size` stands for width and height."""
 
 
-NUMBERS = ("seconds", "fps", "seed", "rag_top_k", "frames", "scene_frames")
+NUMBERS = (
+    "seconds", "fps", "seed", "rag_top_k", "frames", "scene_frames", "steps", "guidance", "flow_shift", "cfg_cutoff",
+)  # fmt: skip
 
 
 def about(name: str) -> str:
@@ -138,8 +148,15 @@ def request_from(values: dict[str, Any], plan: Any = None) -> VideoRequest:
     if not data.get("use_rag") or plan is not None:
         for name in ("rag_query", "rag_top_k"):
             data.pop(name, None)
+    if data.get("engine") != "diffusion":
+        data = {name: value for name, value in data.items() if name not in DIFFUSION_FIELDS}
+    if not data.get("adapter"):
+        for name in ("lora_scale", "lora_trigger"):
+            data.pop(name, None)
+    if plan is not None or not data.get("use_llm_planner"):
+        data.pop("planner_model_id", None)
     if plan is not None:
-        data.update(use_rag=False, plan=plan)
+        data.update(use_rag=False, use_llm_planner=False, plan=plan)
     return parse_request(data)
 
 
@@ -148,4 +165,5 @@ def values_of(request: VideoRequest) -> dict[str, Any]:
     kept = request.model_dump(mode="json", exclude={"plan"})
     size = next((name for name, pair in SIZES.items() if pair == (request.width, request.height)), OWN_SIZE)
     kept.update({name: shown(kept[name]) for name in NUMBERS})
+    kept["quality"] = kept["quality"] or ""
     return {name: size if name == "size" else kept[name] for name in NAMES}

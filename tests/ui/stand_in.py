@@ -11,8 +11,10 @@ from typing import Any
 
 from t2v_studio.errors import InputError, NotFoundError
 from t2v_studio.jobs.adapter_shelf import AdapterShelf
+from t2v_studio.jobs.diffusion_desk import DiffusionDesk
 from t2v_studio.jobs.manifest_desk import ManifestDesk
 from t2v_studio.jobs.model import Job
+from t2v_studio.jobs.model_shelf import ModelShelf
 from t2v_studio.jobs.pack_shelf import PackShelf
 from t2v_studio.library.passages import Evidence, Outcome, Passage, SearchResult
 from t2v_studio.planning.plan import Scene, ScenePlan, Source, Step
@@ -60,6 +62,8 @@ class StandIn:
         self.studies = StudyDesk(settings, self.workspace)
         self.manifests = ManifestDesk(settings, self.workspace)
         self.adapters = AdapterShelf(settings, self.workspace, lambda: [])
+        self.diffusion = DiffusionDesk(settings, self.workspace)
+        self.models = ModelShelf(settings, self.workspace, lambda *_, **__: None, lambda **_: [])
         self.rows: dict[str, Job] = {}
         self.records: dict[str, VideoRecord] = {}
         self.shelf: list[dict[str, Any]] = []

@@ -93,12 +93,17 @@ class DiffusionEngine:
 
     def notices(self, plan: ScenePlan, canvas: Canvas) -> list[str]:
         """What is outside the model's range, and what of the prompts it does not read."""
+        found = self.range_notices(canvas)
+        for prompt in self.final_prompts(plan, canvas):
+            found += prompt.notices
+        return list(dict.fromkeys(found))
+
+    def range_notices(self, canvas: Canvas) -> list[str]:
+        """What is outside the model's range, by the family's rules alone: nothing is loaded."""
         family = self._family(canvas.options)
         found: list[str] = []
         for frames in dict.fromkeys(canvas.scene_frames):
             found += family.notices(frames, canvas.width, canvas.height, canvas.fps)
-        for prompt in self.final_prompts(plan, canvas):
-            found += prompt.notices
         return list(dict.fromkeys(found))
 
     def final_prompts(self, plan: ScenePlan, canvas: Canvas) -> list[FinalPrompt]:

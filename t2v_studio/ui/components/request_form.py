@@ -6,8 +6,10 @@ from typing import Any
 
 import gradio as gr
 
+from t2v_studio.errors import StudioError
 from t2v_studio.studio import Studio
 from t2v_studio.ui import form, markup
+from t2v_studio.ui.components import diffusion_form
 from t2v_studio.ui.page import QUIET
 
 ENGINE_NAMES = {"local": "Local drawing", "diffusion": "Diffusion", "manim": "Manim"}
@@ -29,6 +31,20 @@ def engine_notes(studio: Studio, engine: str) -> str:
     if chosen and not chosen["ok"]:
         return markup.notice(f"{ENGINE_NAMES.get(engine, engine)}: {chosen['message']}", chosen["hint"], "warn")
     return ""
+
+
+def ahead(studio: Studio, values: dict[str, Any]) -> str:
+    """What the form asks for will come to: length, size, work, whatever is rounded; or the field that is wrong."""
+    if not str(values.get("topic") or "").strip():
+        return ""
+    try:
+        diffusion_form.check(studio, values)
+        said = studio.diffusion.foretold(form.request_from(values))
+    except StudioError as error:
+        return f'<p class="t2-muted">{markup.text(error.message)} {markup.text(error.hint)}</p>'
+    first, *rest = said
+    more = "".join(f"<li>{markup.text(sentence)}</li>" for sentence in rest)
+    return f'<p class="t2-muted">{markup.text(first)}</p>' + (f'<ul class="t2-ahead">{more}</ul>' if more else "")
 
 
 def build(studio: Studio) -> tuple[dict[str, Any], list[Any], list[gr.Button]]:
@@ -69,6 +85,8 @@ def build(studio: Studio) -> tuple[dict[str, Any], list[Any], list[gr.Button]]:
         made["book_ids"] = gr.Dropdown(
             [], value=[], multiselect=True, label="Books (none: all)", min_width=130, elem_id="book-ids"
         )
+    made["diffusion"] = diffusion_form.build(made)
+    made["ahead"] = gr.HTML("", elem_id="ahead", apply_default_css=False)
     with gr.Row(elem_id="form-actions"):
         buttons = [
             gr.Button("Plan", min_width=60, elem_id="plan-button"),
@@ -100,6 +118,16 @@ def _folded(made: dict[str, Any]) -> None:
             made["seed"] = form.number("seed", "Seed", info=None, min_width=110, placeholder="drawn and recorded")
         made["theme"] = form.radio("theme", "Colours", info=None)
         made["show_sources"] = form.switch("show_sources", "Show sources in the picture", info=None)
+    with gr.Accordion("Who plans", open=False):
+        made["use_llm_planner"] = form.switch("use_llm_planner", "Let a language model plan")
+        made["planner_model_id"] = gr.Dropdown(
+            [("As set for this studio", "")],
+            value="",
+            label="Chat model",
+            filterable=False,
+            elem_id="planner-model-id",
+            info="Its plan is checked; where it cannot be used the rules plan, and the record says so.",
+        )
     with gr.Accordion("Audience and objective", open=False):
         made["audience"] = form.words("audience", "Audience")
         made["objective"] = form.words("objective", "Objective", lines=2)
@@ -113,4 +141,5 @@ def _folded(made: dict[str, Any]) -> None:
             )
         made["style"] = form.words("style", "Style")
         made["course_mode"] = form.switch("course_mode", "Course mode")
+        made["course_few_shot"] = form.switch("course_few_shot", "Worked examples in prompts")
         made["fallback_local_on_fail"] = form.switch("fallback_local_on_fail", "Fall back to local drawing")

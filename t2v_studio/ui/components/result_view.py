@@ -9,7 +9,8 @@ from typing import Any
 
 import gradio as gr
 
-from t2v_studio.production.record import VideoRecord
+from t2v_studio.production.record import SceneRecord, VideoRecord
+from t2v_studio.production.request import DIFFUSION_FIELDS
 from t2v_studio.studio import Studio
 from t2v_studio.ui import markup
 from t2v_studio.ui.components import evidence, player
@@ -57,6 +58,10 @@ LABELS = {
     "fallback_local_on_fail": "Local fallback",
     "show_sources": "Sources in picture",
     "course_template": "Template",
+    "model_id": "Model",
+    "use_llm_planner": "Language model plans",
+    "lora_prompt_profile": "Prompt profile",
+    "cfg_cutoff": "Guidance ends after",
 }
 
 
@@ -73,7 +78,9 @@ def _plain(value: Any) -> str:
 
 def settings_table(record: VideoRecord) -> str:
     """Everything that was asked and everything that was chosen."""
-    asked = record.request.model_dump(mode="json", exclude={"plan", "use_rag"}, exclude_none=True)
+    hidden = {"plan", "use_rag"} | (set() if record.request.engine == "diffusion" else set(DIFFUSION_FIELDS))
+    asked = record.request.model_dump(mode="json", exclude=hidden, exclude_none=True)
+    asked = {name: value for name, value in asked.items() if value != ""}
     rows: list[tuple[str, Any]] = [("Uses books", _plain(treated(record)))]
     rows += [(LABELS.get(name, name.replace("_", " ").capitalize()), _plain(value)) for name, value in asked.items()]
     rows += [
@@ -82,15 +89,66 @@ def settings_table(record: VideoRecord) -> str:
         ("Id", record.id),
         ("SHA-256", record.video_sha256),
     ]
+    return f'<div class="t2-columns">{markup.facts(rows)}</div>' + scenes_table(record) + _planner(record)
+
+
+def scenes_table(record: VideoRecord) -> str:
+    """A row a scene: what drew it, with which settings, what was tried before, and how near to the card's limit."""
     titles = {scene.id: scene.title for scene in record.plan.scenes}
-    scenes = (
-        (markup.text(titles.get(one.id, one.id)), markup.text(one.engine + (f" (instead of {one.fallback})" if one.fallback else "")), markup.text(one.seed),
-         markup.text(markup.duration(one.duration_s)), verdict_chip(one.verdict))
-        for one in record.scenes
-    )  # fmt: skip
-    return f'<div class="t2-columns">{markup.facts(rows)}</div>' + markup.table(
-        ("Scene", "Engine", "Seed", "Length", "Verdict"), scenes, caption="Scenes"
+    diffusion = any(scene.details.get("sampling") for scene in record.scenes)
+    heads = ["Scene", "Engine", "Seed", "Length", "Verdict"] + ["Settings", "Tokens", "Share of limit"] * diffusion
+    tried = any(scene.retries for scene in record.scenes)
+    rows = []
+    for one in record.scenes:
+        engine = one.engine + (f" {one.model}" if one.model not in ("", one.engine) else "")
+        engine += f" (instead of {one.fallback})" if one.fallback else ""
+        cells = [*map(markup.text, (titles.get(one.id, one.id), engine, one.seed, markup.duration(one.duration_s)))]
+        cells.append(verdict_chip(one.verdict))
+        if diffusion:
+            cells += [markup.text(text) for text in (_sampled(one), _tokens(one), _share(one))]
+        rows.append([*cells, *([markup.text(_tries(one))] if tried else [])])
+    return markup.table([*heads, *(["Tried before"] if tried else [])], rows, caption="Scenes")
+
+
+def _sampled(scene: SceneRecord) -> str:
+    """Steps, guidance and LoRA of a scene, and what a retry changed."""
+    sampling, adapter = scene.details.get("sampling") or {}, scene.details.get("adapter") or {}
+    said = [f"{sampling['steps']} steps", f"guidance {sampling['guidance']:g}"] if sampling else []
+    said += [f"LoRA at {adapter['scale']:g}"] if adapter.get("scale") else []
+    said += [
+        f"{name.replace('_', ' ')} {_plain(value)}" for name, value in scene.settings.items() if name not in sampling
+    ]
+    return ", ".join(said)
+
+
+def _tokens(scene: SceneRecord) -> str:
+    tokens = scene.details.get("tokens") or {}
+    return f"{tokens['prompt']} of {tokens['limit']}" if tokens else ""
+
+
+def _share(scene: SceneRecord) -> str:
+    """The share of the card's physical limit, where one is known."""
+    limit = scene.details.get("limit") or {}
+    return f"{100 * limit['share']:.0f} %" if limit.get("share") else ""
+
+
+def _tries(scene: SceneRecord) -> str:
+    """Each earlier try with its cause and what was done."""
+    return "; ".join(
+        ": ".join(str(one[name]) for name in ("cause", "verdict", "action") if one.get(name)).replace("_", " ")
+        for one in scene.retries
     )
+
+
+def _planner(record: VideoRecord) -> str:
+    """Who wrote the plan, where a language model was asked."""
+    asked = record.plan.planner
+    if asked is None:
+        return ""
+    said = f"The plan is by the language model {asked.model}" + (", mended once." if asked.repaired else ".")
+    if asked.by == "rules":
+        said = f"The plan is by the rules: {asked.model} gave none that could be used ({asked.reason})."
+    return f'<p class="t2-muted">{markup.text(said)}</p>'
 
 
 @dataclass

@@ -13,7 +13,15 @@ from t2v_studio.planning.plan import ScenePlan, parse_plan
 from t2v_studio.production.request import VideoRequest
 from t2v_studio.studio import Studio
 from t2v_studio.ui import form, markup, plan_table
-from t2v_studio.ui.components import job_card, pair_view, plan_view, request_form, result_view
+from t2v_studio.ui.components import (
+    diffusion_form,
+    diffusion_wiring,
+    job_card,
+    pair_view,
+    plan_view,
+    request_form,
+    result_view,
+)
 from t2v_studio.ui.notices import guarded
 from t2v_studio.ui.page import QUIET, TO_TOP, Page, busy, target
 
@@ -77,6 +85,7 @@ def _wire_form(page: Page, controls: dict[str, Any]) -> None:
     controls["engine"].change(
         lambda engine: request_form.engine_notes(studio, engine), controls["engine"], controls["engine_notes"], **QUIET
     )
+    diffusion_wiring.wire(page, controls)
 
 
 class _Flow:
@@ -121,8 +130,10 @@ class _Flow:
         def from_record(what: dict[str, Any] | None) -> Any:
             if not what:
                 return gr.skip()
+            if what["kind"] == "adapter":
+                return self._with_adapter(what["fields"], outputs)
             record = self.studio.video(what["id"])
-            asked = form.values_of(record.request)
+            asked = diffusion_wiring.as_made(self.studio, record, form.values_of(record.request))
             asked["use_rag"] = result_view.treated(record)
             if record.plan.retrieval is not None:
                 asked.update(rag_mode=record.plan.retrieval.mode, book_ids=list(record.plan.retrieval.book_ids))
@@ -145,15 +156,24 @@ class _Flow:
                     "",
                     "",
                     *self.plan.hide(),
-                    *asked.values(),
+                    *diffusion_wiring.shown(self.studio, asked),
                 )
             gr.Info("The form holds the settings of that video. Change what you like, then Generate.")
             plan = self.plan.show(record.plan, [])
-            return (gr.Tabs(selected=NAME), *[gr.skip()] * 7, *plan, *asked.values())
+            return (gr.Tabs(selected=NAME), *[gr.skip()] * 7, *plan, *diffusion_wiring.shown(self.studio, asked))
 
         self.page.again.change(
             from_record, self.page.again, [self.page.tabs, *outputs, *self.plan.outputs, *self.inputs], **QUIET
         ).then(None, None, None, js=TO_TOP)
+
+    def _with_adapter(self, fields: dict[str, Any], outputs: list[Any]) -> Any:
+        """The form with what a training says of its adapter; all else stays as it is."""
+        values = {name: fields[name] for name in form.NAMES if name in fields}
+        shown = diffusion_wiring.shown(self.studio, values)
+        changed = dict(zip(values, shown, strict=True))
+        gr.Info("The form uses the new LoRA. Type a topic, then Generate.")
+        rest = [gr.skip()] * (len(outputs) + len(self.plan.outputs))
+        return (gr.Tabs(selected=NAME), *rest, *(changed.get(name, gr.skip()) for name in form.NAMES))
 
     # --- following ---------------------------------------------------------------------------
     def wire_following(self, result: result_view.ResultView, pair: pair_view.PairView) -> None:
@@ -241,6 +261,7 @@ def submit_request(
     studio: Studio, what: str, values: dict[str, Any], made: dict[str, Any] | None, rows: list[list[Any]]
 ) -> Job:
     """Queue a plan, a video or a pair. A plan on the page is what a video is made from."""
+    diffusion_form.check(studio, values)
     if what == "plan":
         return studio.submit_plan(form.request_from(values))
     if what == "pair":
@@ -309,9 +330,13 @@ def restored(studio: Studio, values: Any) -> list[Any]:
     templates = {"auto", *(row["name"] for row in studio.templates())}
     values["book_ids"] = [book for book in values.get("book_ids") or [] if book in books]
     values["course_template"] = values["course_template"] if values["course_template"] in templates else "auto"
-    return [
-        gr.Dropdown(request_form.book_choices(studio), value=values[name]) if name == "book_ids"
-        else gr.Dropdown(request_form.template_choices(studio), value=values[name]) if name == "course_template"
-        else values[name]
-        for name in form.NAMES
-    ]  # fmt: skip
+    lists = {
+        "book_ids": request_form.book_choices(studio),
+        "course_template": request_form.template_choices(studio),
+        **diffusion_wiring.lists(studio, str(values["model_id"] or "")),
+    }
+    for name in diffusion_wiring.LISTED:
+        values[name] = values[name] if values[name] in {value for _, value in lists[name]} else ""
+    if values["adapter"]:
+        values["lora_scale"] = diffusion_form.scale_of(studio, values["adapter"], values["lora_scale"])
+    return [gr.Dropdown(lists[name], value=values[name]) if name in lists else values[name] for name in form.NAMES]

@@ -1,0 +1,118 @@
+"""What moves in the diffusion part of the form: lists that follow the disk, presets that fill fields, the note ahead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from t2v_studio.production.record import VideoRecord
+from t2v_studio.studio import Studio
+from t2v_studio.ui import form
+from t2v_studio.ui.components import diffusion_form, request_form
+from t2v_studio.ui.notices import guarded
+from t2v_studio.ui.page import QUIET, Page
+
+LISTED = ("model_id", "preset", "adapter", "planner_model_id")
+"""Fields whose choices are what is there."""
+
+
+def lists(studio: Studio, model: str) -> dict[str, list[tuple[str, str]]]:
+    """The choices of LISTED for a model."""
+    return {
+        "model_id": diffusion_form.model_choices(studio),
+        "preset": diffusion_form.preset_choices(studio, model),
+        "adapter": diffusion_form.adapter_choices(studio, model),
+        "planner_model_id": diffusion_form.planner_choices(studio),
+    }
+
+
+def as_made(studio: Studio, record: VideoRecord, values: dict[str, Any]) -> dict[str, Any]:
+    """The form's values for a record, with the scale that was worn where the request left it to the card.
+
+    A model, an adapter or a planner that is no longer there is left open.
+    """
+    choices = lists(studio, values["model_id"])
+    made = dict(values)
+    for name in LISTED:
+        if made[name] not in {value for _, value in choices[name]}:
+            made[name] = ""
+    worn = next((scene.details.get("adapter") for scene in record.scenes if scene.details.get("adapter")), None)
+    if made["lora_scale"] is None:
+        made["lora_scale"] = (worn or {}).get("scale", diffusion_form.SCALE[2])
+    return made
+
+
+def shown(studio: Studio, values: dict[str, Any]) -> list[Any]:
+    """Values as updates of their controls, in the order of `values`: lists with their choices, the slider with its limits."""
+    choices = lists(studio, str(values.get("model_id") or ""))
+    updates = {name: gr.Dropdown(choices[name], value=values[name]) for name in LISTED if name in values}
+    if values.get("adapter") and "lora_scale" in values:
+        updates["lora_scale"] = diffusion_form.scale_of(studio, values["adapter"], values["lora_scale"])
+    return [updates.get(name, value) for name, value in values.items()]
+
+
+def wire(page: Page, controls: dict[str, Any]) -> None:
+    """Listeners of the diffusion part, on the whole form."""
+    _wire_lists(page, controls)
+    _wire_choices(page.studio, controls)
+    _wire_ahead(page, controls)
+
+
+def _wire_lists(page: Page, controls: dict[str, Any]) -> None:
+    studio = page.studio
+
+    @guarded
+    def refresh(*now: str) -> Any:
+        found = lists(studio, now[0])
+        kept = [
+            value if value in {known for _, known in found[name]} else ""
+            for name, value in zip(LISTED, now, strict=True)
+        ]
+        return (
+            *(gr.Dropdown(found[name], value=value) for name, value in zip(LISTED, kept, strict=True)),
+            diffusion_form.model_note(studio, kept[0]),
+        )
+
+    inputs = [controls[name] for name in LISTED]
+    outputs = [*inputs, controls["model_note"]]
+    page.on_load(refresh, inputs, outputs)
+    if page.tab is not None:
+        page.tab.select(refresh, inputs, outputs, **QUIET)
+    controls["model_id"].change(refresh, inputs, outputs, **QUIET)
+    controls["engine"].change(
+        lambda engine: gr.Accordion(visible=engine == "diffusion"), controls["engine"], controls["diffusion"], **QUIET
+    )
+
+
+def _wire_choices(studio: Studio, controls: dict[str, Any]) -> None:
+    filling = [controls[name] for name in diffusion_form.FILLED]
+
+    @guarded
+    def fill(name: str, adapter: str) -> Any:
+        sets = diffusion_form.filled(studio, name, adapter)
+        return [sets.get(field, gr.skip()) for field in diffusion_form.FILLED]
+
+    @guarded
+    def choose(adapter: str) -> Any:
+        row = studio.adapters.row(adapter) if adapter else {}
+        return (
+            diffusion_form.scale_of(studio, adapter),
+            diffusion_form.lora_note(studio, adapter),
+            gr.Textbox(placeholder=row.get("trigger") or "the card's own"),
+        )
+
+    worn = [controls[name] for name in ("lora_scale", "lora_note", "lora_trigger")]
+    controls["preset"].input(fill, [controls["preset"], controls["adapter"]], filling, **QUIET)
+    controls["adapter"].input(choose, controls["adapter"], worn, **QUIET)
+
+
+def _wire_ahead(page: Page, controls: dict[str, Any]) -> None:
+    """The note of what the form will come to, whenever a field of the form has changed."""
+    inputs = [controls[name] for name in form.NAMES]
+
+    @guarded
+    def ahead(*values: Any) -> str:
+        return request_form.ahead(page.studio, dict(zip(form.NAMES, values, strict=True)))
+
+    gr.on([control.change for control in inputs], ahead, inputs, controls["ahead"], trigger_mode="always_last", **QUIET)
