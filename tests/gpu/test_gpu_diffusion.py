@@ -82,7 +82,7 @@ def test_compiled_blocks_draw_the_same_picture(engine) -> None:
 
 def test_a_real_out_of_memory_is_survived(engine) -> None:
     drawn(engine, canvas())
-    free, total = torch.cuda.mem_get_info()
+    _, total = torch.cuda.mem_get_info()
     torch.cuda.set_per_process_memory_fraction(max(0.001, (torch.cuda.memory_reserved() + 2**20) / total))
     try:
         big = canvas()

@@ -1,0 +1,123 @@
+"""Attention, compilation and step cache: chosen once, said in words, never against the rules."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from t2v_studio.engines.diffusion import attention, compile, load, step_cache
+from t2v_studio.engines.diffusion.memory_plan import PartBytes, Work, on_cpu, plan_of
+from t2v_studio.errors import UnavailableError
+
+PARTS, WORK = PartBytes(3e9, 1e9, 5e8), Work.of(17, 832, 480)
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A machine with a card on which flash3 is missing and cudnn works; returns what was tested there."""
+    tested: list[str] = []
+
+    def why_not(name: str, device: str, dtype: str) -> str:
+        tested.append(name)
+        return {"flash3": "it needs the package kernels", "cudnn": "", "native": ""}[name]
+
+    monkeypatch.setattr(attention, "why_not", why_not)
+    monkeypatch.setattr(attention, "_machine_mark", lambda device, dtype: f"card, {dtype}")
+    return tested
+
+
+def test_the_fastest_kernel_that_passes_is_found_once_a_machine(card: list[str], tmp_path: Path) -> None:
+    cache = tmp_path / "attention.json"
+    assert attention.choose("auto", "cuda", "bfloat16", cache) == "cudnn"
+    assert card == ["flash3", "cudnn"]
+    assert attention.choose("auto", "cuda", "bfloat16", cache) == "cudnn"
+    assert card == ["flash3", "cudnn"], "remembered"
+    assert json.loads(cache.read_text())["card, bfloat16"]["cudnn"] == ""
+    cache.write_text("{ broken")
+    assert attention.choose("auto", "cuda", "bfloat16", cache) == "cudnn"
+
+
+def test_a_kernel_that_was_asked_for_and_fails_is_refused(card: list[str], tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match="package kernels"):
+        attention.choose("flash3", "cuda", "bfloat16", tmp_path / "attention.json")
+    assert attention.choose("native", "cuda", "bfloat16", tmp_path / "attention.json") == "native"
+
+
+def test_without_a_card_there_is_one_kernel(tmp_path: Path) -> None:
+    assert attention.choose("auto", "cpu", "float32", tmp_path / "attention.json") == "native"
+    with pytest.raises(UnavailableError, match="CUDA"):
+        attention.choose("cudnn", "cpu", "float32", tmp_path / "attention.json")
+    assert not any("sage" in backend for backend in attention.BACKENDS.values())
+
+
+def test_the_self_test_measures_against_float32() -> None:
+    assert attention._difference("native", "cpu", "bfloat16") < attention.TOLERANCE
+
+
+def test_a_kernel_is_set_once() -> None:
+    calls: list[str] = []
+    model = SimpleNamespace(set_attention_backend=calls.append)
+    for name in ("native", "cudnn", "cudnn", "native"):
+        attention.use([model], name)
+    assert calls == ["_native_cudnn", "native"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "tier", "cache", "on"),
+    [
+        ("auto", "A", "off", True),
+        ("auto", "B", "off", True),
+        ("auto", "C", "off", False),
+        ("on", "D", "off", False),
+        ("off", "A", "off", False),
+        ("on", "A", "first_block", False),
+        ("auto", "cpu", "off", False),
+        ("on", "cpu", "off", True),
+    ],
+)
+def test_when_blocks_are_compiled(asked: str, tier: str, cache: str, on: bool) -> None:
+    plan = on_cpu(PARTS) if tier == "cpu" else plan_of(tier, PARTS, WORK, 0.0)  # type: ignore[arg-type]
+    wanted, why = compile.wanted(asked, plan, step_cache=cache)
+    assert wanted is on and why
+
+
+def test_blocks_are_compiled_once_into_the_given_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    calls: list[dict[str, Any]] = []
+    model = SimpleNamespace(compile_repeated_blocks=lambda **how: calls.append(how))
+    compile.compile_blocks([model], tmp_path / "graphs")
+    compile.compile_blocks([model], tmp_path / "graphs")
+    assert calls == [{"fullgraph": True, "backend": "inductor"}]
+    import os
+
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "graphs")
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+
+
+def test_ratios_are_kept_by_key(tmp_path: Path) -> None:
+    path = tmp_path / "magcache.json"
+    assert step_cache.kept_ratios(path, "a") is None
+    step_cache.keep_ratios(path, "a", [1.0, 0.9])
+    step_cache.keep_ratios(path, "b", [1.0])
+    assert step_cache.kept_ratios(path, "a") == [1.0, 0.9]
+    path.write_text("[]")
+    assert step_cache.kept_ratios(path, "a") is None
+
+
+def test_number_formats_by_what_the_card_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    assert load.dtype_for("bfloat16", "bf16", "cpu") == "float32"
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    assert load.dtype_for("bfloat16", "", "cuda") == "float16"
+    with pytest.raises(UnavailableError, match="Tesla T4"):
+        load.dtype_for("bfloat16", "bf16", "cuda")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    assert load.dtype_for("bfloat16", "", "cuda") == "bfloat16"
+    assert load.dtype_for("float16", "", "cuda") == "float16"
+    assert load.dtype_for("bfloat16", "fp16", "cuda") == "float16"
