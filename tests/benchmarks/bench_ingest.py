@@ -1,6 +1,7 @@
 """How fast a book is read and cut, and what memory it takes.
 
-python tests/benchmarks/bench_ingest.py BOOK.pdf... [--embed]    (--embed: with the real embedder and Chroma, into a scratch folder)
+python tests/benchmarks/bench_ingest.py [BOOK.pdf...] [--embed]    (--embed: with the real embedder and Chroma, into a scratch folder)
+Without a book: the sample book, and the books beside the checkout where they are.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from t2v_studio.library.chunking import passages
 from t2v_studio.library.passages import Passage
 from t2v_studio.library.reading import admit, read
 from t2v_studio.settings import Settings
-from t2v_studio.workspace import Workspace
+from t2v_studio.workspace import REPOSITORY, Workspace
 
+SAMPLE = REPOSITORY / "data" / "sample" / "six-ideas-of-machine-learning.pdf"
+BESIDE = REPOSITORY.parent / "shared" / "data" / "books"
 NOT_BODY = ("contents", "index", "bibliography", "code", "running_head", "page_number")
 NOT_PROSE = ("formula", "table", "caption", "heading", "footnote")
 
@@ -71,7 +74,7 @@ def embedded(path: Path, folder: Path) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("books", nargs="+", type=Path)
+    parser.add_argument("books", nargs="*", type=Path, default=[SAMPLE, *sorted(BESIDE.glob("*.pdf"))])
     parser.add_argument("--embed", action="store_true")
     arguments = parser.parse_args()
     settings = Settings(_env_file=None)
