@@ -101,7 +101,9 @@ def _choice(name: str, label: str, options: list[tuple[str, str]], **more: Any) 
 
 
 def model_choices(studio: Studio) -> list[tuple[str, str]]:
-    return studio.models.choices()
+    """The studio's own model first, for which the empty choice stands; then what is here, then the rest."""
+    usual = usual_model(studio)
+    return [(label, "" if name == usual else name) for label, name in studio.models.choices()]
 
 
 def adapter_choices(studio: Studio, model: str) -> list[tuple[str, str]]:

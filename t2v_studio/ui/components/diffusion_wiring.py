@@ -34,6 +34,7 @@ def as_made(studio: Studio, record: VideoRecord, values: dict[str, Any]) -> dict
     """
     choices = lists(studio, values["model_id"])
     made = dict(values)
+    made["model_id"] = "" if made["model_id"] == diffusion_form.usual_model(studio) else made["model_id"]
     for name in LISTED:
         if made[name] not in {value for _, value in choices[name]}:
             made[name] = ""
@@ -45,6 +46,8 @@ def as_made(studio: Studio, record: VideoRecord, values: dict[str, Any]) -> dict
 
 def shown(studio: Studio, values: dict[str, Any]) -> list[Any]:
     """Values as updates of their controls, in the order of `values`: lists with their choices, the slider with its limits."""
+    if values.get("model_id") == diffusion_form.usual_model(studio):
+        values = {**values, "model_id": ""}
     choices = lists(studio, str(values.get("model_id") or ""))
     updates = {name: gr.Dropdown(choices[name], value=values[name]) for name in LISTED if name in values}
     if values.get("adapter") and "lora_scale" in values:
