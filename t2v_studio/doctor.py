@@ -12,6 +12,7 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
+from t2v_studio.errors import StudioError
 from t2v_studio.settings import Settings
 from t2v_studio.workspace import REPOSITORY, Workspace
 
@@ -51,6 +52,7 @@ def examine(settings: Settings, workspace: Workspace) -> list[Row]:
         lambda: _embedding_model(settings),
         lambda: _workspace(workspace),
         lambda: _disk(workspace, settings),
+        lambda: _models(settings, workspace),
         lambda: _file_system(workspace),
         _fonts,
         _chromium,
@@ -160,14 +162,22 @@ def _graphics_card() -> Row:
             cost,
             "Use the local engine here, or a machine with a CUDA device.",
         )
-    query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    query = ["nvidia-smi", "--query-gpu=name,memory.total,compute_cap,driver_version", "--format=csv,noheader"]
     try:
         done = subprocess.run(query, capture_output=True, text=True, timeout=PROBE_SECONDS, check=True)
     except (OSError, subprocess.SubprocessError) as error:
         return _row(
             "graphics card", "warning", f"nvidia-smi fails ({error})", cost, "Repair the driver, then look again."
         )
-    return _row("graphics card", "ok", "; ".join(line.strip() for line in done.stdout.splitlines() if line.strip()))
+    return _row("graphics card", "ok", "; ".join(_card(line) for line in done.stdout.splitlines() if line.strip()))
+
+
+def _card(line: str) -> str:
+    """One card of nvidia-smi's list: name, memory, and whether it computes in bf16 (compute capability 8 and above)."""
+    name, memory, capability, driver = ([part.strip() for part in line.split(",")] + [""] * 4)[:4]
+    number = capability.partition(".")[0]
+    bf16 = "" if not number.isdigit() else ", bf16" if int(number) >= 8 else ", no bf16 (T2V_DTYPE=fp16)"
+    return f"{name}, {memory}{bf16}, driver {driver}"
 
 
 def _ffmpeg() -> Row:
@@ -256,6 +266,33 @@ def _disk(workspace: Workspace, settings: Settings) -> Row:
             "Delete old videos, or raise the quota.",
         )
     return _row("disk", "ok", found)
+
+
+def _models(settings: Settings, workspace: Workspace) -> list[Row]:
+    """Which video models are here, and whether the disk can hold the default one."""
+    from t2v_studio.engines.diffusion.models import model, registry
+    from t2v_studio.engines.diffusion.store import ModelStore
+
+    try:
+        entries = [entry for entry in registry(workspace).values() if entry.repo_id]
+        default = model("", settings, workspace)
+    except StudioError as error:
+        return [_row("models", "missing", error.message, "Diffusion cannot name a model.", error.hint)]
+    store = ModelStore.of(settings, workspace)
+    here = [entry.name for entry in entries if store.source(entry) is not None]
+    there = next(folder for folder in (store.root, *store.root.parents) if folder.exists())
+    free, needed = shutil.disk_usage(there).free / 1e9, 1.2 * default.bytes() / 1e9
+    rows = [_row("models", "ok", ", ".join(here))] if here else []
+    if not here:
+        cost = "Diffusion runs only the tiny models, whose pictures mean nothing."
+        rows = [_row("models", "warning", "none is here", cost, f"t2v models download {default.name}")]
+    found = f"{free:.0f} GB free in {store.root}"
+    if default.repo_id and default.name not in here and free < needed:
+        cost = f"{default.name} needs {needed:.0f} GB to be fetched."
+        rows.append(_row("disk for models", "warning", found, cost, "Set T2V_CACHE_ROOT to a folder on a larger disk."))
+    else:
+        rows.append(_row("disk for models", "ok", found))
+    return rows
 
 
 def _file_system(workspace: Workspace) -> Row:

@@ -1,0 +1,208 @@
+"""Video models: what there is, what is here, what to fetch; and what they take on the disk."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from t2v_studio.errors import InputError
+from t2v_studio.jobs.model import Job
+from t2v_studio.studio import Studio
+from t2v_studio.ui import markup
+from t2v_studio.ui.components import job_card
+from t2v_studio.ui.notices import guarded
+from t2v_studio.ui.page import QUIET, Page, busy
+
+NAME, LABEL, ORDER = "models", "Models", 80
+KINDS = ("download", "convert_model")
+NO_PLAN: dict[str, str] = {}
+INTRO = (
+    '<p class="t2-muted">Diffusion needs a model on this disk, and a graphics card to run it in a useful time. '
+    "The tiny models need neither: they show the whole path in seconds, with pictures that mean nothing.</p>"
+)
+
+
+def build(page: Page) -> None:
+    studio = page.studio
+    gr.HTML(INTRO, apply_default_css=False)
+    status = gr.HTML("", js_on_load=markup.CLICKS, elem_id="models-status", apply_default_css=False)
+    table = gr.HTML(markup.OPENING, js_on_load=markup.CLICKS, elem_id="models-table", apply_default_css=False)
+    with gr.Accordion("Disk", open=True, elem_id="models-disk"):
+        cache = gr.HTML(markup.OPENING, js_on_load=markup.CLICKS, elem_id="models-cache", apply_default_css=False)
+    shown_plan = gr.State(NO_PLAN)
+    following = gr.State("")
+    outputs = [following, status, table, cache, shown_plan]
+
+    def look() -> tuple[Any, ...]:
+        """Values of `outputs`, with no plan on show."""
+        job = newest(studio)
+        return (job.id if job and not job.ended else "", status_of(job), table_of(studio), cache_of(studio), NO_PLAN)
+
+    @guarded
+    def act(event: gr.EventData) -> Any:
+        """A button of the table."""
+        sent = event._data or {}
+        name, what = str(sent.get("model", "")), str(sent.get("act", ""))
+        if what == "download":
+            studio.models.submit_download(name)
+        elif what == "convert":
+            studio.models.submit_convert(name)
+        elif what in ("pin", "unpin"):
+            studio.models.pin(name, what == "pin")
+        else:
+            raise InputError("unknown_act", "That button is not known.", "Reload the page.")
+        return (*look(), busy(), "")
+
+    @guarded
+    def clean(plan: dict[str, str], event: gr.EventData) -> Any:
+        """The disk panel: show a plan, drop it, or carry out the one on show."""
+        sent = str((event._data or {}).get("act", ""))
+        if sent in ("prune", "purge", "doubles"):
+            found = studio.models.cache_plan(sent)  # type: ignore[arg-type]
+            kept = {"token": found["token"], "depth": sent} if found["goes"] else NO_PLAN
+            return (*[gr.skip()] * 3, plan_of(found), kept)
+        if sent == "delete" and plan:
+            studio.models.cache_delete(plan["token"], plan["depth"])  # type: ignore[arg-type]
+            gr.Info("Deleted. The space is free again.")
+        return look()
+
+    @guarded
+    def cancel(event: gr.EventData) -> str:
+        return status_of(studio.cancel(str((event._data or {}).get("job", ""))))
+
+    @guarded
+    def follow(job_id: str) -> Any:
+        if not job_id:
+            return gr.skip()
+        job = studio.job(job_id)
+        return look() if job.ended else (job_id, status_of(job), *[gr.skip()] * 3)
+
+    table.click(act, None, [*outputs, page.timer, page.rows], trigger_mode="once", **QUIET)
+    cache.click(clean, shown_plan, outputs, trigger_mode="once", **QUIET)
+    status.click(cancel, None, status, **QUIET)
+    page.rows.change(follow, following, outputs, trigger_mode="once", **QUIET)
+    page.on_load(guarded(look), None, outputs)
+    if page.tab is not None:
+        page.tab.select(guarded(look), None, outputs, **QUIET)
+
+
+def newest(studio: Studio) -> Job | None:
+    """The download or conversion that runs, else the last one that failed or was cancelled."""
+    jobs = [job for job in studio.jobs(limit=100) if job.kind in KINDS]
+    return next((job for job in jobs if not job.ended), jobs[0] if jobs else None)
+
+
+def status_of(job: Job | None) -> str:
+    if job is None or job.state == "succeeded":
+        return ""
+    if not job.ended:
+        return job_card.live(job)
+    if job.state == "cancelled":
+        return markup.notice("Cancelled.", "What was fetched is kept: the next download goes on from there.", "info")
+    return job_card.failure(job)
+
+
+# --- the table ---------------------------------------------------------------------------------
+def table_of(studio: Studio) -> str:
+    head = ("Model", "State", "To fetch", "As bf16", "Made for", "Licence", "")
+    rows = studio.models.rows()
+    return markup.table(head, [_cells(row) for row in rows], caption="Video models", kind="models")
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    low, high = row["trained_frames"]
+    frames = f"{low}" if low == high else f"{low} to {high}"
+    size = [f"{row[key]:g} GB" if row["repo_id"] else "" for key in ("gigabytes", "bf16_gigabytes")]
+    about = f"<strong>{markup.text(row['title'])}</strong><br><code>{markup.text(row['name'])}</code>"
+    return [
+        f'{about}<p class="t2-muted">{markup.text(row["about"])}</p>',
+        _state(row),
+        markup.text(size[0]),
+        markup.text(size[1]),
+        markup.text(f"{frames} frames at {row['trained_fps']:g} fps"),
+        markup.text(row["license"]),
+        _buttons(row),
+    ]
+
+
+def _state(row: dict[str, Any]) -> str:
+    chips = [markup.chip("Ready", "good") if row["here"] else markup.chip("Not here")]
+    held = list(row["parts"].values())
+    if not row["here"] and any(part != "missing" for part in held):
+        chips = [markup.chip(f"{sum(part != 'missing' for part in held)} of {len(held)} parts", "warn")]
+    if row["job"]:
+        chips = [markup.chip("At work", "run")]
+    chips += [markup.chip("Default")] if row["default"] else []
+    chips += [markup.chip("bf16 copy")] if row["converted"] else []
+    chips += [markup.chip("Kept")] if row["pinned"] else []
+    return " ".join(chips)
+
+
+def _buttons(row: dict[str, Any]) -> str:
+    if not row["repo_id"] or row["job"]:
+        return ""
+    name, made = row["name"], []
+    if not row["here"]:
+        made.append(markup.button("Fetch", "download", model=name, hint=f"About {row['gigabytes']:g} GB"))
+    elif row["gigabytes"] > 1.2 * row["bf16_gigabytes"] and not row["converted"]:
+        saves = row["gigabytes"] - row["bf16_gigabytes"]
+        made.append(
+            markup.button("Copy in bf16", "convert", model=name, hint=f"Takes {saves:.0f} GB less, loads faster")
+        )
+    if row["here"]:
+        pin = ("No longer keep", "unpin") if row["pinned"] else ("Keep", "pin")
+        made.append(markup.button(*pin, model=name, hint="A kept model is never pruned or purged"))
+    return " ".join(made)
+
+
+# --- the disk ----------------------------------------------------------------------------------
+def cache_of(studio: Studio) -> str:
+    """What is there, and what could go; the first of two steps."""
+    report = studio.models.cache_report()
+    facts = markup.facts(
+        [
+            ("Folder", report["root"]),
+            ("Models take", f"{report['bytes'] / 1e9:.2f} GB"),
+            ("Free on its disk", f"{report['free'] / 1e9:.1f} GB"),
+        ]
+    )
+    if not report["items"]:
+        return facts + markup.empty("No model is on this disk", "Fetch one above, or try a tiny one: it is ready.")
+    doubles = studio.models.cache_plan("doubles")["freed"]
+    buttons = [
+        markup.button(f"{label} ({freed / 1e9:.2f} GB)", act, hint=hint)
+        for label, act, freed, hint in (
+            ("Free double files", "doubles", doubles, "Wide files of which a bf16 copy is here"),
+            ("Prune", "prune", report["prune"], "What no kept model needs"),
+            ("Remove all", "purge", report["purge"], "Everything that the studio fetched"),
+        )
+        if freed
+    ]
+    return facts + _items(report["items"], "What is there") + f"<p>{' '.join(buttons)}</p>"
+
+
+def plan_of(found: dict[str, Any]) -> str:
+    """A plan with its reasons, and the second step."""
+    if not found["goes"]:
+        return markup.notice("Nothing would go.", "", "info") + f"<p>{markup.button('Back', 'back')}</p>"
+    stays = _items(found["stays"], "What stays") if found["stays"] else ""
+    sure = markup.button(f"Delete {found['freed'] / 1e9:.2f} GB", "delete", kind="stop")
+    title = f"<p><strong>This would go, {found['freed'] / 1e9:.2f} GB in all. Nothing is deleted yet.</strong></p>"
+    rest = f"<p><strong>This stays</strong></p>{stays}" if stays else ""
+    return (
+        title + _items(found["goes"], "What goes") + rest + f"<p>{sure} {markup.button('Keep everything', 'back')}</p>"
+    )
+
+
+def _items(items: list[dict[str, Any]], caption: str) -> str:
+    rows = [
+        [
+            markup.text(f"{item['bytes'] / 1e9:.2f} GB"),
+            f"{markup.text(item['name'])}<br><code>{markup.text(item['revision'][:12])}</code>",
+            markup.text(", ".join(item["models"])),
+            markup.text(item["why"]),
+        ]
+        for item in items
+    ]
+    return markup.table(("Size", "What", "For", "Why"), rows, caption=caption, kind="cache")
