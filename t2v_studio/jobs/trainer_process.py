@@ -27,7 +27,7 @@ STOPPED = 3
 
 def command(folder: Path, *arguments: str, cards: int = 0) -> list[str]:
     """What starts the trainer of a run: plain Python, or accelerate where there are several cards."""
-    module = ["training.video.run", "--run", str(folder), *arguments]
+    module = ["training.video.run", str(folder), *arguments]
     if cards > 1:
         launch = ["-m", "accelerate.commands.launch", "--num_processes", str(cards), "--num_machines", "1"]
         return [sys.executable, *launch, "--mixed_precision", "no", "--dynamo_backend", "no", "-m", *module]

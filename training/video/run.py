@@ -1,4 +1,4 @@
-"""Train the LoRA of a run: `python -m training.video.run --run FOLDER`, or through `accelerate launch -m`.
+"""Train the LoRA of a run: `python -m training.video.run FOLDER`, or through `accelerate launch -m`.
 
     --stage latents | text | train     one stage alone; all three by default
     --stage check                      compare a finished adapter with its base (run.json names it)
@@ -34,7 +34,7 @@ log = logging.getLogger("training")
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", type=Path, required=True, help="Folder of the run.")
+    parser.add_argument("run", type=Path, help="Folder of the run.")
     parser.add_argument("--stage", choices=STAGES, default="all")
     parser.add_argument("--export-npz", action="store_true", help="Write the cached latents as .npz, too.")
     asked = parser.parse_args(arguments)

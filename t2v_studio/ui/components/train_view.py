@@ -27,6 +27,7 @@ NOTHING = markup.empty(
 STYLE = """
 .t2-strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 12px; }
 .t2-strip figure { margin: 0; }
+#train-dry .t2-notice, #train-dry .t2-scroll { margin-top: 10px; }
 .t2-strip .both { display: grid; grid-template-columns: 1fr 1fr; gap: 6px; }
 .t2-strip video { width: 100%; border-radius: 6px; background: #000; display: block; }
 .t2-strip figcaption { font-size: 12px; color: var(--body-text-color-subdued); margin-top: 3px; }
@@ -70,7 +71,7 @@ def dry_run(found: Mapping[str, Any]) -> str:
     )
     memory = markup.table(
         ("Memory, estimated", "GiB"),
-        [(markup.text(_GIB[name]), f"{value:.2f}") for name, value in found["memory_gib"].items()],
+        [(markup.text(_GIB[name]), _right(f"{value:.2f}")) for name, value in found["memory_gib"].items()],
         caption="Memory",
         kind="figures",
     )
@@ -79,9 +80,9 @@ def dry_run(found: Mapping[str, Any]) -> str:
         [
             (
                 markup.text(row["machine"]),
-                markup.duration(row["step_s"]),
-                markup.duration(row["training_s"]),
-                markup.duration(row["total_s"]),
+                _right(markup.duration(row["step_s"])),
+                _right(markup.duration(row["training_s"])),
+                _right(markup.duration(row["total_s"])),
             )
             for row in found["speed"]
         ],
@@ -96,6 +97,11 @@ def dry_run(found: Mapping[str, Any]) -> str:
         else ""
     )
     return f'<div class="t2-hit"><header><b>Dry run: {markup.text(found["model"])}</b></header>{facts}{notes}{memory}{speed}{left}</div>'
+
+
+def _right(words: str) -> str:
+    """A cell under a head that stands at the right."""
+    return f'<span class="t2-num">{markup.text(words)}</span>'
 
 
 def size(count: float) -> str:
@@ -237,7 +243,7 @@ def adapters(run_id: str, part: Mapping[str, Any]) -> str:
     more = f" CLIP is {note}." if note else ""
     return (
         '<h3 class="t2-h">Adapters</h3>'
-        + markup.table(_HEAD, body, caption="Adapters of this training", kind="figures")
+        + markup.table(_HEAD, body, caption="Adapters of this training")
         + f'<p class="t2-muted">{markup.text(words + more)}</p>'
     )
 

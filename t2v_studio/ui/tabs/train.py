@@ -338,7 +338,7 @@ def loss_points(log: list[dict[str, Any]]) -> Any:
     import pandas as pd
 
     losses = [float(row["loss"]) for row in log]
-    window = max(1, len(losses) // 20)
+    window = max(5, len(losses) // 20)
     smooth = pd.Series(losses).rolling(window, min_periods=1).mean()
     steps = [row["step"] for row in log]
     return pd.DataFrame(

@@ -19,8 +19,12 @@ from small_clips import small
 
 from t2v_studio.adapters.files import WEIGHTS
 from t2v_studio.adapters.runs import TrainingRun, read_lines
+from t2v_studio.errors import BusyError
+from t2v_studio.settings import Settings
 from t2v_studio.workspace import REPOSITORY, Workspace
 from training.video.checkpoints import checkpoints
+from training.video.run import work
+from training.video.session import locked, open_session
 
 NewRun = Callable[..., TrainingRun]
 PATIENCE_S = 240
@@ -33,7 +37,7 @@ def environment(workspace: Workspace) -> dict[str, str]:
 
 
 def started(run: TrainingRun, workspace: Workspace, *before: str) -> subprocess.Popen[bytes]:
-    argv = [*(before or (sys.executable,)), "-m", "training.video.run", "--run", str(run.folder)]
+    argv = [*(before or (sys.executable,)), "-m", "training.video.run", str(run.folder)]
     with (run.folder / "output.log").open("ab") as output:
         return subprocess.Popen(argv, env=environment(workspace), cwd=REPOSITORY, stdout=output, stderr=output)
 
@@ -48,11 +52,6 @@ def until_step(run: TrainingRun, step: int, process: subprocess.Popen[bytes]) ->
         time.sleep(0.01)
 
 
-def finished(run: TrainingRun, process: subprocess.Popen[bytes]) -> dict[str, Any]:
-    assert process.wait(PATIENCE_S) == 0, (run.folder / "output.log").read_text()[-3000:]
-    return run.part().result
-
-
 def weights_of(workspace: Workspace, result: dict[str, Any]) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
@@ -61,24 +60,22 @@ def weights_of(workspace: Workspace, result: dict[str, Any]) -> dict[str, torch.
 
 @pytest.mark.slow
 def test_killed_at_a_random_step_and_resumed_the_weights_are_the_same_bits(
-    new_run: NewRun, workspace: Workspace
+    new_run: NewRun, settings: Settings, workspace: Workspace
 ) -> None:
+    """The killed trainer is a process of its own; the unbroken one and the one that goes on run here."""
     recipe = small(steps=60, save_every=4, validate_every=60, sigma_quantiles=1, lora_dropout=0.1, workers=1)
-    unbroken = new_run(recipe)
-    whole = finished(unbroken, started(unbroken, workspace))
-    broken = new_run(recipe)
+    broken, unbroken = new_run(recipe), new_run(recipe)
     process = started(broken, workspace)
     until_step(broken, random.randint(5, 40), process)
     process.send_signal(signal.SIGKILL)
     assert process.wait(PATIENCE_S) == -signal.SIGKILL, "it was killed before it was done"
     left = checkpoints(broken.part())
     assert left and left[-1][0] < 60
-    resumed = finished(broken, started(broken, workspace))
+    resumed, whole = (work(open_session(run, settings, workspace))[0] for run in (broken, unbroken))
     ours, theirs = weights_of(workspace, whole), weights_of(workspace, resumed)
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
-    rows, _ = read_lines(broken.part().log)
-    again = {row["step"]: row["loss"] for row in rows}
-    assert again == {row["step"]: row["loss"] for row in read_lines(unbroken.part().log)[0]}, "the same losses, too"
+    losses = [{row["step"]: row["loss"] for row in read_lines(run.part().log)[0]} for run in (broken, unbroken)]
+    assert losses[0] == losses[1] and len(losses[0]) == 60
 
 
 @pytest.mark.slow
@@ -86,10 +83,10 @@ def test_sigterm_saves_and_leaves_and_a_second_trainer_is_refused(new_run: NewRu
     run = new_run(small(steps=100_000, save_every=50_000, validate_every=100_000, validation_clips=0))
     process = started(run, workspace)
     until_step(run, 3, process)
-    second = started(run, workspace)
-    assert second.wait(PATIENCE_S) == 5
+    with pytest.raises(BusyError), locked(run):
+        pass
     process.send_signal(signal.SIGTERM)
-    assert process.wait(PATIENCE_S) == STOPPED
+    assert process.wait(PATIENCE_S) == STOPPED, (run.folder / "output.log").read_text()[-3000:]
     last = json.loads(run.progress.read_text().splitlines()[-1])
     assert last["stage"] == "stopped" and last["error"]["code"] == "cancelled"
     rows, _ = read_lines(run.part().log)
@@ -105,7 +102,7 @@ def test_two_processes_train_one_adapter(new_run: NewRun, workspace: Workspace) 
     env = environment(workspace) | {"ACCELERATE_USE_CPU": "true"}
     with (run.folder / "output.log").open("wb") as output:
         done = subprocess.run(
-            [*argv, "-m", "training.video.run", "--run", str(run.folder)],
+            [*argv, "-m", "training.video.run", str(run.folder)],
             env=env, cwd=REPOSITORY, stdout=output, stderr=output, timeout=PATIENCE_S, check=False,
         )  # fmt: skip
     assert done.returncode == 0, (run.folder / "output.log").read_text()[-3000:]
