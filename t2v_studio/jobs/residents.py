@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from t2v_studio.jobs.card import require_free_card
 from t2v_studio.library.passages import SearchResult
 from t2v_studio.settings import Settings
 from t2v_studio.workspace import Workspace
@@ -78,6 +79,8 @@ class Engines:
     def __call__(self, name: str) -> Any:
         from t2v_studio.engines.registry import engine
 
+        if name == "diffusion":
+            require_free_card(self._workspace)
         if name not in self._built:
             self._built[name] = engine(name, self._settings, self._workspace)
         return self._built[name]
