@@ -151,7 +151,7 @@ def topic_dots(
     control, treated = analysis["control"], analysis["treated"]
     names = [row["criterion"] for row in analysis["criteria"]]
     topics = sorted(ratings["topic"].unique(), reverse=True)
-    figure, panels = _canvas(width_in, 1.0 + 0.2 * max(len(topics), 3), len(names))
+    figure, panels = _canvas(width_in, 1.0 + 0.25 * max(len(topics), 3), len(names))
     for axes, name in zip(panels, names, strict=True):
         means = topic_differences(ratings[ratings["criterion"] == name], control, treated)
         for topic, row in means.iterrows():
@@ -168,7 +168,7 @@ def topic_dots(
         axes.set_title(_wrapped(labels.get(name, name), 13))
         axes.set_yticks(range(len(topics)), [""] * len(topics))
         axes.tick_params(axis="y", length=0)
-    panels[0].set_yticklabels([_cut(titles.get(str(topic), str(topic)), 26) for topic in topics])
+    panels[0].set_yticklabels([_wrapped(_cut(titles.get(str(topic), str(topic)), 50), 26) for topic in topics])
     figure.supxlabel(
         f"Mean score (1 to 5). Open: {control}; filled: {treated}. Blue: {treated} higher; orange: lower", fontsize=8
     )
@@ -272,5 +272,4 @@ def _wrapped(text: str, width: int) -> str:
 
 
 def _cut(text: str, length: int) -> str:
-    text = text if len(text) <= length else f"{text[: length - 1]}…"
-    return text.replace("$", r"\$")
+    return text if len(text) <= length else f"{text[: length - 1]}…"

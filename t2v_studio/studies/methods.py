@@ -112,7 +112,7 @@ def weaknesses(result: dict[str, Any], labels: dict[str, str]) -> list[str]:
     """Why a reader should be careful; empty where nothing speaks against the numbers."""
     analysis = headline(result)
     criteria = analysis["criteria"]
-    lines = list(analysis["warnings"])
+    lines = [_labelled(line, labels) for line in analysis["warnings"]]
     floor = floor_topics(len(criteria))
     if floor <= analysis["topics"] < 12:
         lines.append(f"{analysis['topics']} topics are few: only large and even gaps can be found; 12 are recommended.")
@@ -180,6 +180,16 @@ def _about_examiners(result: dict[str, Any]) -> list[str]:
 
 def _name(row: dict[str, Any], labels: dict[str, str]) -> str:
     return labels.get(row["criterion"], row["criterion"])
+
+
+def _labelled(line: str, labels: dict[str, str]) -> str:
+    """A warning that ends in a list of criteria, with their labels for their keys."""
+    head, colon, names = line.partition(" on: ")
+    return (
+        head + colon + ", ".join(labels.get(name.rstrip("."), name.rstrip(".")) for name in names.split(", ")) + "."
+        if colon
+        else line
+    )
 
 
 def _excluded_names(result: dict[str, Any]) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 import math
 import re
+import textwrap
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NONE = "n/a"
+ROW, COLUMN = 22, 14
+"""Signs of a name that stand on one line of a LaTeX table."""
 _TEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
@@ -39,8 +43,8 @@ class Table:
         """A booktabs table environment; cells and both axes are escaped. Needs \\usepackage{booktabs}."""
         frame = self.frame.rename_axis(index=None, columns=self.frame.index.name)
         style = frame.style.format(_glyphs, escape="latex")
-        for axis in (0, 1):
-            style = style.format_index(_glyphs, escape="latex", axis=axis).format_index_names(
+        for axis, side, width in ((0, "l", ROW), (1, "r", COLUMN)):
+            style = style.format_index(_stacked(side, width), escape="latex", axis=axis).format_index_names(
                 _glyphs, escape="latex", axis=axis
             )
         body = style.to_latex(
@@ -53,7 +57,7 @@ class Table:
         )
         notes = "".join(f"{tex(note)}\n" for note in self.notes)
         opening = "\\begin{tabular}"
-        body = body.replace(opening, f"\\footnotesize\n\\setlength{{\\tabcolsep}}{{3.5pt}}\n{opening}", 1)
+        body = body.replace(opening, f"\\footnotesize\n\\setlength{{\\tabcolsep}}{{2pt}}\n{opening}", 1)
         below = f"\\par\\smallskip\n\\begin{{minipage}}{{\\linewidth}}\\footnotesize\n{notes}\\end{{minipage}}\n"
         return body.replace("\\end{table}", f"{below if notes else ''}\\end{{table}}")
 
@@ -88,6 +92,19 @@ def _glyphs(text: Any) -> str:
     """Escaped text with a real minus sign before figures."""
     text = re.sub(r"(?<![\w$.)-])-(?=\d)", "$-$", str(text))
     return "".join(_GLYPHS.get(sign, sign) for sign in text)
+
+
+def _stacked(side: str, width: int) -> Callable[[Any], str]:
+    """For the escaped name of a row or column: on lines of `width` signs, since a text width has no room for more."""
+
+    def stacked(text: Any) -> str:
+        lines = [
+            _glyphs(line) for line in textwrap.wrap(str(text), width, break_long_words=False, break_on_hyphens=False)
+        ]
+        joined = r"\\ ".join(lines)
+        return rf"\shortstack[{side}]{{\rule{{0pt}}{{2.4ex}}{joined}}}" if len(lines) > 1 else joined
+
+    return stacked
 
 
 def safe_cell(value: Any) -> Any:

@@ -27,6 +27,8 @@ STILL_MAE = 0.25
 """Mean absolute difference (0 to 255) below which two neighbours are the same picture."""
 MAX_PAIRS = 64
 """Pairs of frames whose flow is computed: all of a clip of seconds, evenly spaced ones of a longer clip."""
+LIMIT_S = 120.0
+"""Time that ffmpeg's filters get, with a second more for each frame: they are slow on a busy machine."""
 CLIP_FRAMES = 8
 CLIP_TOKENS = 77
 
@@ -58,7 +60,8 @@ def measure_clip(
     Raises InputError where the file is no video.
     """
     probe = decode.probe(path)
-    cuts = scene_cuts(path, probe.fps)
+    limit_s = LIMIT_S + probe.frames
+    cuts = scene_cuts(path, probe.fps, limit_s)
     wanted = set(np.linspace(0, max(probe.frames - 1, 0), CLIP_FRAMES).round().astype(int).tolist())
     collector, kept = Collector(probe.fps, cuts, probe.frames), []
     for index, frame in enumerate(decode.frames(path)):
@@ -68,7 +71,7 @@ def measure_clip(
             kept.append(frame)
     if not collector.frames:
         raise InputError("no_frames", f"{path} holds no frame.", "Name a video file.")
-    measures = [*collector.measures(), Measure("cuts", float(len(cuts)), "neither"), *siti(path)]
+    measures = [*collector.measures(), Measure("cuts", float(len(cuts)), "neither"), *siti(path, limit_s)]
     measures += clip_measures(kept, text, clip_weights)
     return {
         "video": str(path),
@@ -240,20 +243,22 @@ def _correlation(a: NDArray[Any], b: NDArray[Any]) -> float:
     return float(x @ y) / scale if scale else float(np.array_equal(a, b))
 
 
-def scene_cuts(path: Path, fps: float) -> list[int]:
+def scene_cuts(path: Path, fps: float, limit_s: float = LIMIT_S) -> list[int]:
     """Indices of the frames that begin a new shot: ffmpeg's scdet filter at its default threshold, which sets the mean
     absolute difference of neighbours against its change (libavfilter/vf_scdet.c)."""
     argv = [ffmpeg.find_ffmpeg(), "-hide_banner", "-nostdin", "-i", ffmpeg.file_url(path)]
     argv += ["-vf", f"scdet=threshold={CUT_THRESHOLD:g}", "-an", "-f", "null", "-"]
-    said = ffmpeg.run(argv).stderr.decode("utf-8", errors="replace")
+    said = ffmpeg.run(argv, limit_s=limit_s).stderr.decode("utf-8", errors="replace")
     times = re.findall(r"lavfi\.scd\.time:\s*([\d.]+)", said)
     return sorted({round(float(time) * fps) for time in times})
 
 
-def siti(path: Path) -> list[Measure]:
+def siti(path: Path, limit_s: float = LIMIT_S) -> list[Measure]:
     """Spatial and temporal information (ITU-T P.910), by ffmpeg's siti filter: means over the clip."""
     argv = [ffmpeg.find_ffmpeg(), "-hide_banner", "-nostdin", "-i", ffmpeg.file_url(path)]
-    said = ffmpeg.run([*argv, "-vf", "siti=print_summary=1", "-an", "-f", "null", "-"]).stderr.decode(errors="replace")
+    said = ffmpeg.run([*argv, "-vf", "siti=print_summary=1", "-an", "-f", "null", "-"], limit_s=limit_s).stderr.decode(
+        errors="replace"
+    )
     found = []
     for name, title in (("spatial_information", "Spatial"), ("temporal_information", "Temporal")):
         match = re.search(title + r" Information:\s*Average:\s*([\d.]+|nan)", said)

@@ -69,7 +69,8 @@ def test_a_report_is_stopped_in_the_middle_and_goes_on(
 
 def test_a_report_that_fails_leaves_the_one_before(closed: tuple[Studio, str], monkeypatch: pytest.MonkeyPatch) -> None:
     studio, study_id = closed
-    monkeypatch.setattr(type(studio.studies), "measures", lambda *_: [])
+    monkeypatch.setattr("t2v_studio.studies.desk.StudyDesk.measures", lambda *_: [])
+    monkeypatch.setattr("t2v_studio.studies.figures.draw_all", lambda *_, **__: [])
     studio.wait(studio.studies.submit_report(study_id).id)
     folder = studio.studies.report_folder(study_id)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
