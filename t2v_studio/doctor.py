@@ -47,7 +47,7 @@ def examine(settings: Settings, workspace: Workspace) -> list[Row]:
         _python,
         _packages,
         _torch,
-        _graphics_card,
+        lambda: _graphics_card(settings, workspace),
         _ffmpeg,
         lambda: _embedding_model(settings),
         lambda: _workspace(workspace),
@@ -152,7 +152,7 @@ def _torch() -> Row:
     return _row("torch", "ok", f"{version}, {build}")
 
 
-def _graphics_card() -> Row:
+def _graphics_card(settings: Settings, workspace: Workspace) -> Row:
     cost = "The local engine needs none. Diffusion video and LoRA training do."
     if shutil.which("nvidia-smi") is None:
         return _row(
@@ -162,14 +162,37 @@ def _graphics_card() -> Row:
             cost,
             "Use the local engine here, or a machine with a CUDA device.",
         )
-    query = ["nvidia-smi", "--query-gpu=name,memory.total,compute_cap,driver_version", "--format=csv,noheader"]
+    query = [
+        "nvidia-smi",
+        "--query-gpu=name,memory.total,compute_cap,driver_version,memory.free",
+        "--format=csv,noheader",
+    ]
     try:
         done = subprocess.run(query, capture_output=True, text=True, timeout=PROBE_SECONDS, check=True)
     except (OSError, subprocess.SubprocessError) as error:
         return _row(
             "graphics card", "warning", f"nvidia-smi fails ({error})", cost, "Repair the driver, then look again."
         )
-    return _row("graphics card", "ok", "; ".join(_card(line) for line in done.stdout.splitlines() if line.strip()))
+    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+    plan = _memory_plan(lines[0], settings, workspace) if lines else ""
+    return _row("graphics card", "ok", "; ".join([*map(_card, lines), *([plan] if plan else [])]))
+
+
+def _memory_plan(card: str, settings: Settings, workspace: Workspace) -> str:
+    """How the chosen model would lie on a card, from its line of nvidia-smi (free memory comes last, in MiB)."""
+    from t2v_studio.engines.diffusion.memory_plan import PartBytes, Work, choose
+    from t2v_studio.engines.diffusion.models import model
+
+    free = re.search(r"(\d+) MiB$", card)
+    try:
+        entry = model("", settings, workspace)
+    except StudioError:
+        return ""
+    if free is None or not entry.all_parts():
+        return ""
+    usual = entry.rules.profile("balanced")
+    work = Work.of(usual.frames, usual.width, usual.height)
+    return f"{entry.name}: {choose(float(free.group(1)) * 2**20, PartBytes.listed(entry), work).label}"
 
 
 def _card(line: str) -> str:

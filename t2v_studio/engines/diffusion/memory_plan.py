@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from t2v_studio.engines.diffusion.models import ModelEntry
 
 GIB = 1024**3
 RESERVE = 1.0 * GIB
@@ -32,6 +35,16 @@ class PartBytes:
     transformer: float
     text_encoder: float
     vae: float
+
+    @classmethod
+    def listed(cls, entry: ModelEntry) -> PartBytes:
+        """From the list of models, for a model that may not be on this disk."""
+        parts, dtype = entry.all_parts(), entry.compute_dtype
+        return cls(
+            transformer=sum(part.bytes(dtype) for name, part in parts.items() if name.startswith("transformer")),
+            text_encoder=sum(part.bytes(dtype) for name, part in parts.items() if name == "text_encoder"),
+            vae=sum(part.bytes(entry.rules.vae_dtype or dtype) for name, part in parts.items() if name == "vae"),
+        )
 
 
 @dataclass(frozen=True)
