@@ -21,7 +21,7 @@ def read_words(
     or the tokenizer left out), evidence and evidence_dropped (sentences), token_count, limit, own_parts_alike.
     `ok`: every scene whose prompt holds evidence has words, some scene has, and all other parts are the same in both arms.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for scene, mine, other in zip(plan.scenes, treated, control, strict=True):
         retrieved = retrieved_stems(scene, evidence.get(scene.id, []), plan)
         words = new_words(mine.read, other.read, retrieved)

@@ -30,14 +30,14 @@ NO_ADAPTER = ("No LoRA", "")
 def build(made: dict[str, Any]) -> gr.Accordion:
     """The controls, by name in `made`; the section is shown where the engine is diffusion."""
     with gr.Accordion("Diffusion", open=True, visible=False, elem_id="diffusion") as section:
-        with gr.Row():
-            made["model_id"] = _choice("model_id", "Model", [("As set for this studio", "")])
-            made["preset"] = _choice("preset", "Preset", [("None", "")])
+        made["model_id"] = _choice("model_id", "Model", [("As set for this studio", "")])
         made["model_note"] = gr.HTML("", elem_id="model-note", apply_default_css=False)
         with gr.Row():
-            made["quality"] = _choice("quality", "Quality", QUALITIES, min_width=90)
+            made["preset"] = _choice("preset", "Preset", [("None", "")])
+            made["quality"] = _choice("quality", "Quality", QUALITIES)
+        with gr.Row():
             for name, label in (("steps", "Steps"), ("guidance", "Guidance"), ("flow_shift", "Flow shift")):
-                made[name] = form.number(name, label, info=None, min_width=70, placeholder="model's own")
+                made[name] = form.number(name, label, info=None, min_width=70, placeholder="auto")
         made["text_overlay"] = form.switch("text_overlay", "Titles, formulas and captions over the picture", info=None)
         made["diagram_lock"] = form.switch("diagram_lock", "Hold the picture to one flat diagram", info=None)
         made["retries"] = form.switch("retries", "Draw bad scenes again, by their cause", info=None)

@@ -85,14 +85,14 @@ def build(studio: Studio) -> tuple[dict[str, Any], list[Any], list[gr.Button]]:
         made["book_ids"] = gr.Dropdown(
             [], value=[], multiselect=True, label="Books (none: all)", min_width=130, elem_id="book-ids"
         )
-    made["diffusion"] = diffusion_form.build(made)
-    made["ahead"] = gr.HTML("", elem_id="ahead", apply_default_css=False)
     with gr.Row(elem_id="form-actions"):
         buttons = [
             gr.Button("Plan", min_width=60, elem_id="plan-button"),
             gr.Button("Generate", variant="primary", min_width=90, elem_id="generate-button"),
             gr.Button("Make the pair", min_width=110, elem_id="pair-button"),
         ]
+    made["ahead"] = gr.HTML("", elem_id="ahead", apply_default_css=False)
+    made["diffusion"] = diffusion_form.build(made)
     _folded(made)
     made["use_rag"].change(lambda on: gr.Row(visible=bool(on)), made["use_rag"], retrieval, **QUIET)
     return made, [made[name] for name in form.NAMES], buttons
