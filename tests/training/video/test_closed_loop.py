@@ -20,7 +20,7 @@ from t2v_studio.studio import Studio
 def drawn(studio: Studio, **fields: object) -> VideoRecord:
     """A video of the tiny Wan: one plan, one seed; only `fields` differ."""
     asked = {"topic": "gradient descent", "engine": "diffusion", "model_id": "tiny-wan", "seed": 7, "steps": 2}
-    asked |= {"width": 64, "height": 48, "scene_frames": 5, "fallback_local_on_fail": False, "retries": False}
+    asked |= {"width": 128, "height": 128, "scene_frames": 5, "text_overlay": False}
     job = studio.wait(studio.submit_video(parse_request(asked | fields)).id, timeout_s=280)
     return studio.video(job.result["id"])
 
@@ -43,9 +43,8 @@ def test_scores_become_an_adapter_and_the_next_video_uses_it(tmp_path: Path) -> 
     assert card["id"] == adapter and card["data_hash"] and card["base_model"] == "tiny-wan"
 
     base, treated = drawn(studio), drawn(studio, adapter=adapter, lora_scale=1.0)
-    told = [scene.model_dump_json() for scene in treated.scenes]
-    assert all(card["sha256"] in scene for scene in told), "each scene's record names the adapter's file"
-    assert base.files_sha256 != treated.files_sha256 if hasattr(base, "files_sha256") else base.sha256 != treated.sha256
+    assert base.adapter is None and treated.adapter and treated.adapter["sha256"] == card["sha256"]
+    assert base.frames_sha256 != treated.frames_sha256, "the same plan and seed, another picture"
 
     check = studio.wait(studio.training.submit_check(adapter, scale=1.0).id).result
     assert check["adapter"] == adapter and isinstance(check["ok"], bool)
