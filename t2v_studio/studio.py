@@ -21,6 +21,7 @@ from t2v_studio.jobs.roster import BREAKER_DEATHS, Roster
 from t2v_studio.jobs.running import raise_error
 from t2v_studio.jobs.study_shelf import StudyShelf
 from t2v_studio.jobs.supervisor import LANES, Supervisor, read_tail, reconcile, supervised
+from t2v_studio.jobs.text_desk import TextDesk
 from t2v_studio.jobs.training_desk import TrainingDesk
 from t2v_studio.jobs.worker import QUICK_KINDS
 from t2v_studio.library.passages import Passage, SearchResult
@@ -55,6 +56,7 @@ class Studio:
         self.studies = StudyShelf(self.settings, self.workspace, self._submit, lambda: self.jobs(active=True))
         self.packs = PackShelf(self.settings, self.workspace, self._submit, lambda: self.jobs(active=True))
         self.manifests = ManifestDesk(self.settings, self.workspace)
+        self.text_sets = TextDesk()
         self.diffusion = DiffusionDesk(self.settings, self.workspace)
         self.models = ModelShelf(self.settings, self.workspace, self._submit, self.jobs)
         self.adapters = AdapterShelf(self.settings, self.workspace, lambda: self.jobs(active=True, limit=200))

@@ -13,6 +13,7 @@ from t2v_studio import __version__
 from t2v_studio.cli import (
     adapters,
     books,
+    datasets,
     environment,
     jobs,
     manifests,
@@ -42,6 +43,7 @@ app.add_typer(training.app, name="train")
 app.add_typer(adapters.app, name="adapters")
 app.add_typer(models.models, name="models")
 app.add_typer(models.cache, name="cache")
+app.add_typer(datasets.app, name="dataset")
 manifests.register(app)
 metrics.register(app)
 videos.register(app)
