@@ -1,11 +1,10 @@
-"""CPU seconds a training step: ours, a bare diffusers and peft loop, and DiffSynth where its own environment is named.
+"""CPU seconds a training step: ours and a bare diffusers and peft loop.
 
-    python tests/benchmarks/train_steps.py [--steps 60] [--rounds 3] [--diffsynth PYTHON]
+    python tests/benchmarks/train_steps.py [--steps 60] [--rounds 3]
     python tests/benchmarks/train_steps.py --gpu            full-size random Wan 1.3B on a CUDA card
 
 Tiny random Wan (128 wide, 4 blocks, 320 tokens, text 512 x 4096), rank 16 on q, k, v, o, batch 1, fp32, one thread.
-Process time, because machines are shared; rounds are interleaved and medians told. --diffsynth: a Python with
-`pip install diffsynth`; it is asked to run this file with --worker diffsynth.
+Process time, because machines are shared; rounds are interleaved and medians told.
 """
 
 from __future__ import annotations

@@ -31,9 +31,8 @@ STEPS, CLIPS = 2, 3
 
 def smoke(recipe: Recipe, settings: Settings, workspace: Workspace) -> dict[str, Any]:
     """Run the trainer's own stages on a small version of `recipe`. Raises StudioError where anything differs."""
-    from t2v_studio.engines.diffusion.models import model
-
     from t2v_studio.engines.diffusion.families.registry import family
+    from t2v_studio.engines.diffusion.models import model
 
     began = time.monotonic()
     kind = family(model(recipe.model, settings, workspace).family)
