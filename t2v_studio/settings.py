@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from t2v_studio.errors import InputError
@@ -106,6 +106,11 @@ class Settings(BaseSettings):
     clip_weights: Path | None = Field(
         None, description="Folder of a transformers CLIPModel for the CLIP measures. Empty: they are unavailable."
     )
+
+    # text sets
+    caption_url: str = Field("", description="OpenAI-compatible address that captions code, such as https://host/v1.")
+    caption_model: str = Field("", description="Name of the model at that address.")
+    caption_key: SecretStr | None = Field(None, description="Key for that address; it stands in no file of ours.")
 
     # outputs
     outputs_quota_gb: float = Field(50.0, gt=0, description="A warning is shown when outputs/ grows beyond this.")

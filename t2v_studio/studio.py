@@ -56,7 +56,7 @@ class Studio:
         self.studies = StudyShelf(self.settings, self.workspace, self._submit, lambda: self.jobs(active=True))
         self.packs = PackShelf(self.settings, self.workspace, self._submit, lambda: self.jobs(active=True))
         self.manifests = ManifestDesk(self.settings, self.workspace)
-        self.text_sets = TextDesk()
+        self.text_sets = TextDesk(self.settings)
         self.diffusion = DiffusionDesk(self.settings, self.workspace)
         self.models = ModelShelf(self.settings, self.workspace, self._submit, self.jobs)
         self.adapters = AdapterShelf(self.settings, self.workspace, lambda: self.jobs(active=True, limit=200))

@@ -13,6 +13,7 @@ from t2v_studio.studio import Studio
 app = typer.Typer(help="Text sets for small language models: extract, caption, combine, check.", no_args_is_help=True)
 
 Sets = Annotated[list[Path], typer.Argument(help="Files (.jsonl, .json, .csv), or folders of them.")]
+Output = Annotated[Path, typer.Option("--output", "-o", help="JSONL file to write.")]
 NOT_AS_IT_SHOULD_BE = 1
 
 
@@ -66,3 +67,91 @@ def _show_tokens(found: dict[str, Any]) -> None:
     say(f"tokens: {found['min']} to {found['max']}, median {found['median']:g}, 90 % within {found['p90']}")
     say(f"cut off at {found['max_length']}: {found['truncated']} rows ({found['truncated_share']:.1%})")
     table(found["bins"], ("up_to", "rows"))
+
+
+@app.command("extract-manim-docs")
+def extract_manim_docs(
+    path: Annotated[str, typer.Argument(help="Folder or file (.py, .rst, .html), or manim for the installed one.")],
+    output: Output = Path("manim_docs_snippets.jsonl"),
+    min_lines: Annotated[int, typer.Option(min=1, help="Fewest lines of a snippet.")] = 3,
+    limit: Annotated[int, typer.Option(min=0, help="Most snippets; 0 takes all.")] = 0,
+    include_non_manim: Annotated[bool, typer.Option("--include-non-manim", help="Keep code of other kinds.")] = False,
+    license: Annotated[str, typer.Option(help="Licence of the documentation; manim's own is MIT.")] = "MIT",
+    json: JsonFlag = False,
+) -> None:
+    """Code examples with up to 200 words before and after, from docstrings, .rst files or saved HTML."""
+    made = Studio().text_sets.extract_manim_docs(
+        path, output, min_lines=min_lines, limit=limit, include_non_manim=include_non_manim, license=license
+    )
+    _show_made(made, json, "Next: t2v dataset caption " + made["output"])
+
+
+@app.command("extract-pairs")
+def extract_pairs(
+    paths: Sets,
+    source: Annotated[str, typer.Option(help="Name of the set, for every row that names none.")],
+    license: Annotated[str, typer.Option(help="Its licence, for every row that names none.")],
+    output: Output = Path("pairs.jsonl"),
+    json: JsonFlag = False,
+) -> None:
+    """Instruction and code from a CSV or JSONL; code that was flattened to one line is mended or rejected."""
+    made = Studio().text_sets.extract_pairs(paths, output, source=source, license=license)
+    _show_made(made, json, "Next: t2v dataset validate " + made["output"])
+
+
+@app.command("caption")
+def caption(
+    path: Annotated[Path, typer.Argument(help="Snippets, as extract-manim-docs writes them.")],
+    output: Output = Path("captioned.jsonl"),
+    captioner: Annotated[str, typer.Option(help="rules (offline), local (a chat model here) or endpoint.")] = "rules",
+    model: Annotated[str, typer.Option(help="local: folder or name of a chat model. endpoint: its model there.")] = "",
+    json: JsonFlag = False,
+) -> None:
+    """An instruction of at most 60 words for each snippet. The endpoint and its key come from the environment."""
+
+    def report(done: int) -> None:
+        if not json and done % 50 == 0:
+            note(f"{done} snippets")
+
+    made = Studio().text_sets.caption(path, output, captioner=captioner, model=model, report=report)
+    _show_made(made, json, "Next: t2v dataset combine " + made["output"])
+
+
+@app.command("combine")
+def combine(
+    paths: Sets,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for train.jsonl and test.jsonl.")] = Path(
+        "text_set"
+    ),
+    test_share: Annotated[float, typer.Option(help="Share of rows for the test.")] = 0.2,
+    seed: Annotated[int, typer.Option(min=0, help="Decides the order, and which group goes where.")] = 42,
+    license: Annotated[str, typer.Option(help="For rows that name none.")] = "",
+    source: Annotated[str, typer.Option(help="For rows that name none.")] = "",
+    keep_unparsed: Annotated[bool, typer.Option("--keep-unparsed", help="Keep code that does not parse.")] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Sets as one: prompt and completion, no copies, and near-copies on one side of the split."""
+    made = Studio().text_sets.combine(
+        paths, output, test_share=test_share, seed=seed, license=license, source=source, keep_unparsed=keep_unparsed
+    )
+    if json:
+        print_json(made)
+        return
+    say(f"read {made['read']}, kept {made['kept']}: {made['train']} train, {made['test']} test")
+    say(f"groups of near-copies: {made['groups']}, the largest of {made['largest_group']}")
+    for name in ("dropped", "sources", "licenses"):
+        say(f"{name}: {_counted(made[name])}")
+    say(f"written: {made['folder']}")
+    note(f"Next: t2v dataset validate {made['folder']}/train.jsonl {made['folder']}/test.jsonl")
+
+
+def _show_made(made: dict[str, Any], json: bool, following: str) -> None:
+    if json:
+        print_json(made)
+        return
+    say(_counted(made["counts"]))
+    for name in ("rejected", "failed"):
+        if made.get(name):
+            say(f"{name}, with reasons: {made[name]}")
+    say(f"written: {made['output']} ({made['rows']} rows)")
+    note(following)

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from t2v_studio.errors import InputError, StudioError, unknown_name
+from t2v_studio.settings import Settings
+
+if TYPE_CHECKING:
+    from t2v_studio.datasets.text_pairs.captions import Captioner
+
+CAPTIONERS = ("rules", "local", "endpoint")
+Rows = list[dict[str, Any]]
 
 
 class TextDesk:
     """Sets of text for language models. Paths in, plain dicts out, ready for JSON."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
 
     def validate(
         self, paths: Sequence[Path], *, tokenizer: Path | None = None, max_length: int = 1024, dry_run: bool = False
@@ -25,3 +38,127 @@ class TextDesk:
 
         count = tokens.counter(tokenizer) if tokenizer is not None else None
         return validate(read_sets(paths), tools=tools(dry_run=dry_run), count=count, max_length=max_length).as_dict()
+
+    def extract_manim_docs(self, path: str | Path, output: Path, **options: Any) -> dict[str, Any]:
+        """Snippets of documentation as JSONL; returns counts, rows and output.
+
+        path: a folder or file, or "manim" for the installed package. options: see `snippets.extract`.
+        """
+        from t2v_studio.datasets.text_pairs.snippets import extract, installed_package
+
+        asked = Path(path).expanduser()
+        rows, counts = extract(installed_package() if str(path) == "manim" and not asked.exists() else asked, **options)
+        if not rows:
+            raise StudioError(
+                "empty_set",
+                f"No snippet was found in {counts.get('files', 0)} files.",
+                "Try --min-lines 1 or --include-non-manim.",
+                counts=counts,
+            )
+        return {"rows": len(rows), "counts": counts, "output": str(_write(output, rows))}
+
+    def extract_pairs(
+        self, paths: Sequence[Path], output: Path, *, source: str = "", license: str = ""
+    ) -> dict[str, Any]:
+        """Pairs of instruction and code as JSONL, flattened code mended; what was rejected lies beside it."""
+        from t2v_studio.datasets.text_pairs.extract_pairs import extract_pairs
+        from t2v_studio.datasets.text_pairs.files import read_sets
+
+        rows, rejected, counts = extract_pairs(read_sets(paths), source=source, license=license)
+        beside = _beside(output, "rejected", rejected)
+        if not rows:
+            raise StudioError(
+                "empty_set", "No row could be kept.", f"The reasons stand in {beside}.", counts=counts, rejected=beside
+            )
+        return {"rows": len(rows), "counts": counts, "rejected": beside, "output": str(_write(output, rows))}
+
+    def caption(
+        self,
+        path: Path,
+        output: Path,
+        *,
+        captioner: str = "rules",
+        model: str = "",
+        report: Callable[[int], None] = lambda done: None,
+    ) -> dict[str, Any]:
+        """Snippets with an instruction of at most 60 words each; what failed lies beside it with its reason.
+
+        captioner: rules, local (model: a folder or a registered chat model) or endpoint (T2V_CAPTION_URL).
+        """
+        from t2v_studio.datasets.text_pairs.captions import caption_all
+        from t2v_studio.datasets.text_pairs.files import read_sets
+
+        rows = [row.data for row in read_sets([path]) if not row.fault]
+        if not rows or not all(isinstance(row.get("code"), str) for row in rows):
+            raise InputError("no_code", f"{path}: its rows have no code field.", "Give what extract-manim-docs wrote.")
+        with self._captioner(captioner, model) as (ask, name):
+            made, failed = caption_all(rows, ask, name, report)
+        beside = _beside(output, "failed", failed)
+        if not made:
+            raise StudioError("no_captions", f"All {len(failed)} captions failed.", f"See {beside}.", failed=beside)
+        counts = {"read": len(rows), "captioned": len(made), "failed": len(failed)}
+        return {"rows": len(made), "counts": counts, "failed": beside, "output": str(_write(output, made))}
+
+    def combine(self, paths: Sequence[Path], folder: Path, **options: Any) -> dict[str, Any]:
+        """train.jsonl, test.jsonl, dropped.jsonl and counts.json in `folder`; returns the counts. See `combine.combine`."""
+        import json
+
+        from t2v_studio.datasets.text_pairs.combine import combine
+        from t2v_studio.datasets.text_pairs.files import read_sets, write_text
+
+        folder = Path(folder).expanduser().absolute()
+        pairs, dropped, counts = combine(read_sets(paths), **options)
+        for split in ("train", "test"):
+            rows = [pair.model_dump() for pair in pairs if pair.split == split]
+            _write(folder / f"{split}.jsonl", rows)
+        _write(folder / "dropped.jsonl", dropped)
+        write_text(folder / "counts.json", json.dumps(counts, ensure_ascii=False, indent=2) + "\n")
+        return counts | {"folder": str(folder)}
+
+    # --- inside ------------------------------------------------------------------------------
+    def _captioner(self, name: str, model: str) -> Any:
+        """A context that holds the captioner and the name that its rows carry."""
+        from t2v_studio.datasets.text_pairs.captions import by_model, by_rules
+
+        if name == "rules":
+            return nullcontext((by_rules, "rules"))
+        if name == "local":
+            return _local(model or self.settings.planner_model_id, self.settings)
+        if name == "endpoint":
+            from t2v_studio.datasets.text_pairs.endpoint import chat_endpoint
+
+            found, secret = self.settings.caption_model, self.settings.caption_key
+            if not self.settings.caption_url:
+                raise InputError("no_endpoint", "T2V_CAPTION_URL is not set.", "Set it to https://host/v1.")
+            ask = chat_endpoint(self.settings.caption_url, model or found, secret.get_secret_value() if secret else "")
+            return nullcontext((by_model(ask), f"endpoint:{model or found}"))
+        raise unknown_name("captioner", name, list(CAPTIONERS))
+
+
+@contextmanager
+def _local(model: str, settings: Settings) -> Iterator[tuple[Captioner, str]]:
+    """A chat model on this machine, loaded for as long as it captions."""
+    from t2v_studio.datasets.text_pairs.captions import by_model
+    from t2v_studio.planning.chat_model import ChatModel, chat_model_folder
+
+    with ChatModel(chat_model_folder(model, settings)) as chat:
+        yield by_model(chat), f"local:{chat.folder.name}"
+
+
+def _write(path: Path, rows: Rows) -> Path:
+    from t2v_studio.datasets.text_pairs.files import write_jsonl
+
+    return write_jsonl(path, rows)
+
+
+def _beside(output: Path, what: str, rows: Rows) -> str:
+    """Rows that were not kept, in a file beside the output; "" where there are none."""
+    output = Path(output)
+    if output.suffix.lower() != ".jsonl":
+        raise InputError("bad_output", f"output: {output.name} does not end in .jsonl.", "Name it so.")
+    target = output.with_name(f"{output.stem}.{what}.jsonl")
+    if not rows:
+        if target.expanduser().is_file():
+            target.expanduser().unlink()
+        return ""
+    return str(_write(target, rows))

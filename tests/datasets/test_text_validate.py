@@ -17,6 +17,7 @@ from t2v_studio.datasets.text_pairs.rows import RowError, normalised, shape_of
 from t2v_studio.datasets.text_pairs.validate import validate
 from t2v_studio.errors import InputError, NotFoundError
 from t2v_studio.jobs.text_desk import TextDesk
+from t2v_studio.settings import Settings
 
 TURNS = [{"role": "user", "content": "A circle"}, {"role": "assistant", "content": "Circle()"}]
 SHAPES: list[tuple[str, dict[str, Any], str, str]] = [
@@ -162,15 +163,15 @@ def test_the_engine_is_asked_and_refused_code_is_never_run(tmp_path: Path) -> No
 
 def test_tokens_are_counted_with_the_real_template_and_what_is_cut_off_is_said(tmp_path: Path) -> None:
     file = written(tmp_path / "rows.jsonl", [pair("A circle", CIRCLE), pair("Many " * 40, SQUARE)])
-    found = TextDesk().validate([file], tokenizer=tokenizer(tmp_path / "tokenizer"), max_length=64)
+    found = TextDesk(Settings()).validate([file], tokenizer=tokenizer(tmp_path / "tokenizer"), max_length=64)
     tokens = found["tokens"]
     assert tokens["rows"] == 2 and tokens["truncated"] == 1 and tokens["max"] > 64 > tokens["min"]
     assert sum(one["rows"] for one in tokens["bins"]) == 2
     assert found["by_code"]["truncated"] == 1
-    without = TextDesk().validate([file])
+    without = TextDesk(Settings()).validate([file])
     assert without["tokens"]["available"] is False and "tokens" in without["unchecked"]
     with pytest.raises(InputError):
-        TextDesk().validate([file], tokenizer=tmp_path / "none")
+        TextDesk(Settings()).validate([file], tokenizer=tmp_path / "none")
 
 
 def test_files_of_all_formats_and_broken_lines(tmp_path: Path) -> None:
