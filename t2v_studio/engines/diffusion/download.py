@@ -248,12 +248,17 @@ def hub_errors(repo_id: str) -> Iterator[None]:
 def _unreachable(repo_id: str, error: Exception) -> UnavailableError:
     from huggingface_hub import constants
 
-    offline = " HF_HUB_OFFLINE is set." if constants.HF_HUB_OFFLINE else ""
+    if constants.HF_HUB_OFFLINE:
+        return UnavailableError(
+            "hub_unreachable",
+            f"Nothing was asked of the model hub for {repo_id}: HF_HUB_OFFLINE is set.",
+            "Unset HF_HUB_OFFLINE and start the download again; it goes on where it stopped.",
+        )
     first = next(iter(str(error).splitlines()), type(error).__name__)[:200]
     return UnavailableError(
         "hub_unreachable",
         f"The model hub could not be reached for {repo_id} ({first}).",
-        f"Check the network or the proxy and start the download again; it goes on where it stopped.{offline}",
+        "Check the network or the proxy and start the download again; it goes on where it stopped.",
     )
 
 

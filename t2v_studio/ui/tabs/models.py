@@ -113,7 +113,7 @@ def table_of(studio: Studio) -> str:
 def _cells(row: dict[str, Any]) -> list[str]:
     low, high = row["trained_frames"]
     frames = f"{low}" if low == high else f"{low} to {high}"
-    size = [f"{row[key]:g} GB" if row["repo_id"] else "" for key in ("gigabytes", "bf16_gigabytes")]
+    size = [f"{row[key]:g}\u00a0GB" if row["repo_id"] else "" for key in ("gigabytes", "bf16_gigabytes")]
     about = f"<strong>{markup.text(row['title'])}</strong><br><code>{markup.text(row['name'])}</code>"
     return [
         f'{about}<p class="t2-muted">{markup.text(row["about"])}</p>',
@@ -198,7 +198,7 @@ def plan_of(found: dict[str, Any]) -> str:
 def _items(items: list[dict[str, Any]], caption: str) -> str:
     rows = [
         [
-            markup.text(f"{item['bytes'] / 1e9:.2f} GB"),
+            markup.text(f"{item['bytes'] / 1e9:.2f}\u00a0GB"),
             f"{markup.text(item['name'])}<br><code>{markup.text(item['revision'][:12])}</code>",
             markup.text(", ".join(item["models"])),
             markup.text(item["why"]),
