@@ -155,3 +155,67 @@ def _show_made(made: dict[str, Any], json: bool, following: str) -> None:
             say(f"{name}, with reasons: {made[name]}")
     say(f"written: {made['output']} ({made['rows']} rows)")
     note(following)
+
+
+@app.command("process-storyboards")
+def process_storyboards(
+    path: Annotated[Path, typer.Argument(help="Storyboard (.txt, .md, .json), or a folder of them.")],
+    output: Output = Path("storyboards.jsonl"),
+    augmentation_factor: Annotated[int, typer.Option(min=1, max=60, help="Most rows of a scene.")] = 20,
+    style: Annotated[str, typer.Option(help="For scenes that name none.")] = "cinematic",
+    ban: Annotated[list[str] | None, typer.Option("--ban", help="Word that no prompt may hold; several: any.")] = None,
+    review: Annotated[int, typer.Option(min=0, help="Rows of the sample that a person reads.")] = 50,
+    min_examples: Annotated[int, typer.Option(min=0, help="Scenes with fewer rows are named.")] = 15,
+    license: Annotated[str, typer.Option(help="Licence of the storyboards.")] = "",
+    source: Annotated[str, typer.Option(help="Name of the set; the file's name by default.")] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Decides which variants are taken.")] = 42,
+    json: JsonFlag = False,
+) -> None:
+    """Style, prompt, negative prompt and tags from "Scene N" texts, several rows a scene, each through the gates."""
+    made = Studio().text_sets.process_storyboards(
+        path,
+        output,
+        augmentation=augmentation_factor,
+        style=style,
+        banned=ban or [],
+        review=review,
+        min_examples=min_examples,
+        license=license,
+        source=source,
+        seed=seed,
+    )
+    if json:
+        print_json(made)
+        return
+    counts = made["counts"]
+    say(f"{counts['scenes']} scenes, {counts['kept']} rows; refused: {_counted(counts['refused'])}")
+    for name in ("rejected", "review", "output"):
+        if made[name]:
+            say(f"{name}: {made[name]}")
+    for text in made["warnings"]:
+        note(f"few examples: {text}")
+    note(f"Next: read {made['review'] or made['output']}, then t2v dataset combine {made['output']}")
+
+
+@app.command("upload")
+def upload(
+    folder: Annotated[Path, typer.Argument(help="Folder that t2v dataset combine wrote.")],
+    repo: Annotated[str, typer.Option(help="Where to: owner/name.")],
+    public: Annotated[bool, typer.Option("--public", help="For everybody to read; private by default.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Send it without asking.")] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Send a set and its card to the hub, after asking. The token comes from HF_TOKEN in the environment."""
+    desk = Studio().text_sets
+    ready = desk.plan_upload(folder, repo, private=not public)
+    if not yes:
+        note(ready["card"])
+        note(", ".join(f"{name} {size} bytes" for name, size in ready["files"].items()))
+        who = "EVERYBODY can read it" if public else "private"
+        if not typer.confirm(f"Send this to {repo} ({who})?", err=True):
+            raise typer.Abort()
+    made = desk.upload(folder, repo, private=not public)
+    if json:
+        print_json(made)
+        return
+    say(f"sent: {made['url']}")

@@ -115,6 +115,41 @@ class TextDesk:
         write_text(folder / "counts.json", json.dumps(counts, ensure_ascii=False, indent=2) + "\n")
         return counts | {"folder": str(folder)}
 
+    def process_storyboards(
+        self, path: Path, output: Path, *, review: int = 50, min_examples: int = 15, seed: int = 42, **options: Any
+    ) -> dict[str, Any]:
+        """Rows of style, prompt, negative and tags; a review sample and what a gate refused lie beside them.
+
+        min_examples: scenes with fewer are named in `warnings`. options: see `storyboards.rows_of`.
+        """
+        import random
+
+        from t2v_studio.datasets.text_pairs.storyboards import read_storyboards, rows_of
+
+        rows, refused, counts = rows_of(read_storyboards(path), seed=seed, **options)
+        beside = _beside(output, "rejected", refused)
+        if not rows:
+            raise StudioError("empty_set", "No row passed the gates.", f"See {beside}.", counts=counts, rejected=beside)
+        sample = _beside(output, "review", random.Random(seed).sample(rows, min(review, len(rows))))
+        few = [f"{name}: {count} rows" for name, count in counts["per_scene"].items() if count < min_examples]
+        made = {"rows": len(rows), "counts": counts, "rejected": beside, "review": sample, "warnings": few}
+        return made | {"output": str(_write(output, rows))}
+
+    def plan_upload(self, folder: Path, repo: str, *, private: bool = True) -> dict[str, Any]:
+        """What `upload` would send: repo, private, files (name to bytes) and card. Nothing leaves the machine."""
+        from t2v_studio.datasets.text_pairs.upload import plan
+
+        return plan(folder, repo, private=private).as_dict()
+
+    def upload(self, folder: Path, repo: str, *, private: bool = True) -> dict[str, Any]:
+        """Send a combined set to the hub, with the token in HF_TOKEN; returns repo, private and url. Ask first."""
+        import os
+
+        from t2v_studio.datasets.text_pairs.upload import plan, upload
+
+        url = upload(plan(folder, repo, private=private), os.environ.get("HF_TOKEN", ""))
+        return {"repo": repo, "private": private, "url": url}
+
     # --- inside ------------------------------------------------------------------------------
     def _captioner(self, name: str, model: str) -> Any:
         """A context that holds the captioner and the name that its rows carry."""

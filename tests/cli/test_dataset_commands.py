@@ -57,3 +57,21 @@ def test_extract_pairs_says_where_the_rejected_rows_lie(t2v: Any, tmp_path: Path
     assert code == 0 and "repaired 1" in out and "p.rejected.jsonl" in out
     code, _, err = t2v("extract-pairs", file, "-o", tmp_path / "p.jsonl")
     assert code == 2 and "--source" in err
+
+
+def test_upload_asks_first(t2v: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setattr("t2v_studio.datasets.text_pairs.upload.hub", lambda token: pytest.fail("it was sent"))
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (folder / "train.jsonl").write_text(json.dumps({"prompt": "a", "completion": "b"}) + "\n", encoding="utf-8")
+    monkeypatch.setattr("typer.confirm", lambda text, err: "private" not in text)
+    code, out, err = t2v("upload", folder, "--repo", "me/set")
+    assert code == 130 and out == "" and "# set" in err
+
+
+def test_storyboards_from_the_command_line(t2v: Any, tmp_path: Path) -> None:
+    text = "A green valley lies in the mist and a river runs through it. Birds cross the wide sky above the old mill."
+    (tmp_path / "board.txt").write_text(f"Scene 1: Valley\n{text}\n", encoding="utf-8")
+    code, out, err = t2v("process-storyboards", tmp_path / "board.txt", "-o", tmp_path / "rows.jsonl")
+    assert code == 0 and "1 scenes" in out and "rows.review.jsonl" in out and "Next: read" in err
