@@ -128,6 +128,8 @@ def test_flattened_code_gets_its_lines_back(code: str) -> None:
         ("from manim import * # all x = 1", ""),
         ("class A(Scene): # one def construct(self): pass", "comment"),
         ("x = (1", "signs"),
+        ("class A(Scene): def construct(self): a = 1 def inner(u): return u b = 2", "within a method"),
+        ("a = '''one two''' b = 2", "within a text"),
         ("x = = 1 y", "does not parse"),
         ("# all of it x = 1", "comment"),
         ("a b\nc", "was not flattened"),
@@ -157,6 +159,8 @@ def test_pairs_of_a_csv_are_mended_or_rejected_and_none_is_lost(tmp_path: Path) 
 
 def test_rules_say_what_is_drawn_within_the_limit() -> None:
     assert by_rules({"code": CIRCLE}) == "Show a circle in blue. Something is drawn."
+    played = "self.add(Dot())\nself.play(FocusOn(Dot()), Wait())"
+    assert by_rules({"code": played}) == "Show 2 dots."
     assert '"area"' in by_rules({"code": SQUARE})
     assert by_rules({"code": "x = 1"}) == "No visible scene"
     many = "from manim import *\n" + "\n".join(f"a{i} = Object{i}('x')" for i in range(200))

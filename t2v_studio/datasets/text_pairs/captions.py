@@ -102,8 +102,11 @@ def by_rules(row: Mapping[str, Any]) -> str:
         raise ValueError(f"the code does not parse ({error.msg})") from error
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     names = [_name(node) for node in sorted(calls, key=lambda node: (node.lineno, node.col_offset))]
+    played = {
+        _name(part) for node in calls if _name(node) == "play" for part in node.args if isinstance(part, ast.Call)
+    }
     objects = Counter(
-        name for name in names if name[:1].isupper() and name not in _MOTIONS and not name.isupper()
+        name for name in names if name[:1].isupper() and name not in _MOTIONS and name not in played and not name.isupper()
         and name not in _NOT_SHOWN and not name.endswith("Scene")
     )  # fmt: skip
     motions = list(dict.fromkeys(_MOTIONS[name] for name in names if name in _MOTIONS))

@@ -66,6 +66,8 @@ def _by_statements(code: str) -> str:
     tokens = _tokens(code)
     if any(token.type == tokenize.COMMENT for token in tokens):
         raise CannotRepair("it was flattened, and a comment swallows what follows it")
+    if any(token.string.lstrip("rRbBfFuU").startswith(('"""', "'''")) for token in tokens):
+        raise CannotRepair("it was flattened, and the line ends within a text are lost")
     lines: list[str] = []
     in_class = False
     depth = 0
@@ -75,6 +77,8 @@ def _by_statements(code: str) -> str:
         if first == "class":
             depth, in_class = 0, True
         elif first == "def":
+            if in_class and not {"self", "cls"} & {token.string for token in statement[3:4]}:
+                raise CannotRepair("it was flattened, and where the function within a method ends cannot be told")
             depth = 1 if in_class else 0
         elif first in _BLOCKS and number < len(statements) - 2:
             raise CannotRepair(f"it was flattened, and where the block of {first!r} ends cannot be told")
