@@ -280,3 +280,25 @@ def test_what_was_extracted_captioned_and_combined_is_valid(package: Path, tmp_p
     assert json.loads((tmp_path / "set" / "counts.json").read_text(encoding="utf-8"))["kept"] == 3
     report = desk.validate([tmp_path / "set" / "train.jsonl", tmp_path / "set" / "test.jsonl"])
     assert report["ok"] and report["shapes"] == {"prompt+completion": 3} and report["licenses"] == {"MIT": 3}
+
+
+def test_a_local_chat_model_is_loaded_and_what_it_babbles_is_kept_as_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from text_sets import tokenizer
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    monkeypatch.setattr("t2v_studio.planning.chat_model.MOST_TOKENS", 80)
+    torch.manual_seed(0)
+    folder = tokenizer(tmp_path / "tiny")
+    config = LlamaConfig(
+        vocab_size=2, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+        max_position_embeddings=1024, bos_token_id=1, eos_token_id=None, pad_token_id=0,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    file = written(tmp_path / "snippets.jsonl", [{"code": "Circle()"}])
+    with pytest.raises(StudioError) as caught:
+        TextDesk(Settings()).caption(file, tmp_path / "out.jsonl", captioner="local", model=str(folder))
+    (failed,) = [one.data for one in read_sets([Path(caught.value.details["failed"])])]
+    assert caught.value.code == "no_captions" and failed["code"] == "Circle()" and "caption" in failed["reason"]
