@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NONE = "n/a"
-ROW, COLUMN = 22, 14
+ROW, COLUMN = 19, 14
 """Signs of a name that stand on one line of a LaTeX table."""
 _TEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -28,12 +28,13 @@ _FIGURES_ONLY = re.compile(r"[-+]?[\d.][\d.,\s\[\]()%/-]*")
 
 @dataclass(frozen=True)
 class Table:
-    """A frame of texts with what stands above and below it. key: file name and LaTeX label."""
+    """A frame of texts with what stands above and below it. key: file name and LaTeX label; size: of the LaTeX font."""
 
     key: str
     frame: pd.DataFrame
     caption: str
     notes: list[str] = field(default_factory=list)
+    size: str = "footnotesize"
 
     def texts(self) -> dict[str, str]:
         """File suffix -> content."""
@@ -57,7 +58,7 @@ class Table:
         )
         notes = "".join(f"{tex(note)}\n" for note in self.notes)
         opening = "\\begin{tabular}"
-        body = body.replace(opening, f"\\footnotesize\n\\setlength{{\\tabcolsep}}{{2pt}}\n{opening}", 1)
+        body = body.replace(opening, f"\\{self.size}\n\\setlength{{\\tabcolsep}}{{2pt}}\n{opening}", 1)
         below = f"\\par\\smallskip\n\\begin{{minipage}}{{\\linewidth}}\\footnotesize\n{notes}\\end{{minipage}}\n"
         return body.replace("\\end{table}", f"{below if notes else ''}\\end{{table}}")
 
@@ -85,7 +86,7 @@ class Table:
 
 def tex(text: str) -> str:
     """Plain text as LaTeX text."""
-    return _glyphs("".join(_TEX.get(sign, sign) for sign in text))
+    return _glyphs("".join(_TEX.get(sign, sign) for sign in text).replace("--", "-{}-"))
 
 
 def _glyphs(text: Any) -> str:
@@ -184,7 +185,7 @@ def metrics_table(comparison: dict[str, Any], control: str, treated: str) -> Tab
     """Table 3: automatic measures of both arms, paired by topic."""
     rows = [
         {
-            "Measure": row["metric"].replace("_", " "),
+            "Measure": row["metric"].replace("_", " ") + (f" (1e{power})" if power else ""),
             "Better": {"neither": "-"}.get(row["better"], row["better"]),
             "Topics": str(row["topics"]),
             control: mean_sd(row["mean_control"], row["sd_control"], _digits(row)) if row["topics"] else "unavailable",
@@ -193,7 +194,7 @@ def metrics_table(comparison: dict[str, Any], control: str, treated: str) -> Tab
             "p": p_text(row["p"]),
             "W/T/L": f"{row['win']}/{row['tie']}/{row['loss']}" if row["topics"] else NONE,
         }
-        for row in comparison["metrics"]
+        for row, power in map(_scaled, comparison["metrics"])
     ]
     notes = [
         "Mean (SD) over topics. W/T/L: topics in which the treated video has the higher, same or lower value. "
@@ -204,9 +205,24 @@ def metrics_table(comparison: dict[str, Any], control: str, treated: str) -> Tab
     return Table("metrics", _frame(rows, "Measure"), "Automatic measures of both arms (exploratory).", notes)
 
 
+_IN_UNITS = ("mean_control", "sd_control", "mean_treated", "sd_treated", "gap", "ci_low", "ci_high")
+
+
+def _scaled(row: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    """A measure whose means are below 0.001, in units of a power of ten that stands beside its name; else as it is."""
+    size = _size(row)
+    power = 3 * math.floor(math.log10(size) / 3) if 0 < size < 0.001 else 0
+    found = {name: row[name] / 10**power if row[name] is not None else None for name in _IN_UNITS}
+    return row | found, power
+
+
+def _size(row: dict[str, Any]) -> float:
+    return max(abs(row["mean_control"] or 0), abs(row["mean_treated"] or 0))
+
+
 def _digits(row: dict[str, Any]) -> int:
     """Three significant figures of the larger mean: measures run from 0.00001 to thousands."""
-    size = max(abs(row["mean_control"] or 0), abs(row["mean_treated"] or 0))
+    size = _size(row)
     return min(max(2 - math.floor(math.log10(size)), 0), 7) if size else 2
 
 
@@ -222,7 +238,7 @@ def correlations_table(comparison: dict[str, Any], labels: dict[str, str]) -> Ta
     ]
     return Table(
         "correlations", _frame(list(rows.values()), "Measure"),
-        "Correlation of automatic measures with examiners' scores (exploratory).", notes,
+        "Correlation of automatic measures with examiners' scores (exploratory).", notes, size="scriptsize",
     )  # fmt: skip
 
 

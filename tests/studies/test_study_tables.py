@@ -127,4 +127,13 @@ def test_small_and_large_measures_keep_three_figures() -> None:
         for name, mean in (("warp_error", 0.0000321), ("sharpness", 812.4), ("cuts", 0.0))
     ]  # fmt: skip
     frame = tables.metrics_table({"metrics": rows, "notes": []}, "a", "b").frame
-    assert list(frame["a"]) == ["0.0000321", "812", "0.00"]
+    assert list(frame["a"]) == ["32.1", "812", "0.00"]
+    assert list(frame.index) == ["warp error (1e-6)", "sharpness", "cuts"]
+
+
+def test_long_names_stand_on_lines_of_their_own_and_flags_keep_their_dashes() -> None:
+    row = {"metric": "flicker", "criterion": "correctness", "rho": 0.5, "ci_low": 0.1, "ci_high": 0.9}
+    text = tables.correlations_table({"correlations": [row]}, {"correctness": "Theoretical correctness"}).latex()
+    assert r"\shortstack[r]{\rule{0pt}{2.4ex}Theoretical\\ correctness}" in text
+    assert r"\scriptsize" in text
+    assert tables.tex("see --clip-weights") == "see -{}-clip-weights"
