@@ -10,7 +10,7 @@ import yaml
 
 from t2v_studio.errors import InputError, StudioError, UnavailableError, unknown_name
 from t2v_studio.settings import Settings
-from t2v_studio.workspace import SHIPPED
+from t2v_studio.workspace import SHIPPED, Workspace
 
 REGISTRY = SHIPPED / "planner_models.yaml"
 MOST_TOKENS = 1536
@@ -36,7 +36,7 @@ def chat_model_folder(name: str, settings: Settings) -> Path:
         )
     row = next((row for row in chat_models() if name in (row["name"], row["repo_id"])), None)
     if row is not None:
-        return _downloaded(row)
+        return _downloaded(row, settings)
     folder = Path(name).expanduser()
     if (folder / "config.json").is_file():
         return folder.resolve()
@@ -49,18 +49,25 @@ def chat_model_folder(name: str, settings: Settings) -> Path:
     raise unknown_name("planner_model_id", name, [row["name"] for row in chat_models()])
 
 
-def _downloaded(row: dict[str, Any]) -> Path:
+def _downloaded(row: dict[str, Any], settings: Settings) -> Path:
+    """Its snapshot in the studio's own cache of models, or in the machine's Hugging Face cache."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    try:
-        return Path(snapshot_download(row["repo_id"], revision=row["revision"] or None, local_files_only=True))
-    except LocalEntryNotFoundError as error:
-        raise UnavailableError(
-            "model_missing",
-            f"planner_model_id: {row['name']} is not on this machine ({row['download_gb']:g} GB).",
-            f"Download it with: hf download {row['repo_id']}",
-        ) from error
+    root = settings.cache_root.expanduser() if settings.cache_root else Workspace.at(settings.home).cache / "models"
+    for cache in (root / "hub", None):
+        try:
+            found = snapshot_download(
+                row["repo_id"], revision=row["revision"] or None, local_files_only=True, cache_dir=cache
+            )
+        except LocalEntryNotFoundError:
+            continue
+        return Path(found)
+    raise UnavailableError(
+        "model_missing",
+        f"planner_model_id: {row['name']} is not on this machine ({row['download_gb']:g} GB).",
+        f"Download it with: hf download {row['repo_id']}",
+    )
 
 
 class ChatModel:

@@ -164,3 +164,29 @@ def test_doctor_lists_checks(shell: Shell) -> None:
     rows = shell.json("doctor")["checks"]
     assert {"name", "state", "found", "cost", "hint"} <= set(rows[0])
     assert all(row["cost"] and row["hint"] for row in rows if row["state"] == "missing")
+
+
+def test_lora_flags_become_an_adapter_of_the_catalogue(shell: Shell, tmp_path: Path) -> None:
+    assert (
+        "--strict and --fallback"
+        in shell.error("generate", "--topic", "x", "--strict", "--fallback-local-on-fail")["message"]
+    )
+    assert "--engine diffusion" in shell.error("generate", "--topic", "x", "--lora-path", "a.safetensors")["message"]
+    diffusion = ("generate", "--topic", "x", "--engine", "diffusion", "--model-id", "tiny-wan")
+    both = shell.error(*diffusion, "--lora-path", "a.safetensors", "--adapter", "b")
+    assert "exclude each other" in both["message"]
+    assert (
+        "nowhere.safetensors"
+        in shell.error(*diffusion, "--lora-path", str(tmp_path / "nowhere.safetensors"))["message"]
+    )
+    assert shell.error(*diffusion, "--adapter", "lora_unknown")["code"] in (
+        "unknown_adapter",
+        "unknown_name",
+        "not_found",
+    )
+
+
+def test_plan_prints_each_prompt_with_its_tokens(shell: Shell) -> None:
+    done = shell("plan", "--topic", "gradient descent", "--engine", "diffusion", "--model-id", "tiny-wan", "--scene-frames", "16", "--print-prompt")  # fmt: skip
+    assert "of 512 tokens): Educational explainer, scene 1 of 4" in done.stdout and "negative (" in done.stdout
+    assert "16 frames a scene were rounded to 17" in done.stderr

@@ -10,7 +10,7 @@ from typing import Any
 import chat_models
 import pytest
 
-from t2v_studio.errors import InputError, StudioError, UnavailableError
+from t2v_studio.errors import StudioError, UnavailableError
 from t2v_studio.library.passages import SearchResult
 from t2v_studio.planning import chat_model
 from t2v_studio.planning.lesson import LessonRequest
@@ -171,11 +171,23 @@ def test_models_that_cannot_serve_are_refused_by_name(tmp_path: Path, settings: 
     assert code(str(broken)) == "planner_model_broken"
 
 
-def test_a_registered_model_that_is_not_here_says_how_to_get_it(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:  # fmt: skip
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+def test_a_registered_model_that_is_not_here_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "machine"))
+    settings = Settings(cache_root=tmp_path / "own", _env_file=None)
     for row in chat_model.chat_models():
         with pytest.raises(UnavailableError, match=row["name"]) as missing:
             chat_model.chat_model_folder(row["name"], settings)
-        assert "download" in missing.value.hint.lower()
-    with pytest.raises(InputError):
-        chat_model.chat_model_folder("", settings)
+        assert missing.value.hint == f"Download it with: hf download {row['repo_id']}"
+
+
+def test_a_registered_model_is_found_in_the_studios_cache(tmp_path: Path) -> None:
+    commit = "a" * 40
+    repo = tmp_path / "hub" / "models--LiquidAI--LFM2-1.2B"
+    (repo / "refs").mkdir(parents=True)
+    (repo / "refs" / "main").write_text(commit)
+    folder = chat_models.save("lfm2", repo / "snapshots" / commit)
+    settings = Settings(cache_root=tmp_path, _env_file=None)
+    assert chat_model.chat_model_folder("lfm2-1.2b", settings) == folder
+    assert chat_model.chat_model_folder("LiquidAI/LFM2-1.2B", settings) == folder

@@ -16,6 +16,7 @@ from t2v_studio.jobs.manifest_desk import ManifestDesk
 from t2v_studio.jobs.model import Job
 from t2v_studio.jobs.model_shelf import ModelShelf
 from t2v_studio.jobs.pack_shelf import PackShelf
+from t2v_studio.jobs.training_desk import TrainingDesk
 from t2v_studio.library.passages import Evidence, Outcome, Passage, SearchResult
 from t2v_studio.planning.plan import Scene, ScenePlan, Source, Step
 from t2v_studio.production.record import SceneRecord, VideoRecord
@@ -64,6 +65,7 @@ class StandIn:
         self.adapters = AdapterShelf(settings, self.workspace, lambda: [])
         self.diffusion = DiffusionDesk(settings, self.workspace)
         self.models = ModelShelf(settings, self.workspace, lambda *_, **__: None, lambda **_: [])
+        self.training = TrainingDesk(settings, self.workspace, lambda *_, **__: None, lambda: [])
         self.rows: dict[str, Job] = {}
         self.records: dict[str, VideoRecord] = {}
         self.shelf: list[dict[str, Any]] = []

@@ -76,3 +76,40 @@ def test_make_again_round_trip():
         topic="x", audience="pupils", width=832, height=480, seed=7, theme="dark", use_rag=True, rag_top_k=5
     )
     assert form.request_from(form.values_of(asked)) == asked
+
+
+def test_only_diffusion_carries_its_own_fields_and_only_an_adapter_its_scale():
+    chosen = {
+        **_defaults(),
+        "topic": "x",
+        "model_id": "tiny-wan",
+        "steps": "12",
+        "lora_scale": 0.7,
+        "lora_trigger": "t",
+    }
+    assert form.request_from(chosen) == VideoRequest(topic="x")
+    drawn = form.request_from({**chosen, "engine": "diffusion"})
+    assert (drawn.model_id, drawn.steps, drawn.lora_scale, drawn.lora_trigger) == ("tiny-wan", 12, None, "")
+    worn = form.request_from({**chosen, "engine": "diffusion", "adapter": "lora_1"})
+    assert (worn.adapter, worn.lora_scale, worn.lora_trigger) == ("lora_1", 0.7, "t")
+    assert form.request_from(form.values_of(worn)) == worn
+
+
+def test_a_plan_on_the_page_is_not_planned_again_by_a_model():
+    plan = ScenePlan(topic="x", scenes=[Scene(id="a", title="A", steps=[Step(say="One.")])])
+    values = {**_defaults(), "topic": "x", "use_llm_planner": True, "planner_model_id": "qwen3-4b"}
+    assert form.request_from(values).planner_model_id == "qwen3-4b"
+    assert not form.request_from(values, plan=plan).use_llm_planner
+
+
+@pytest.mark.parametrize("field", ["model_id", "preset", "adapter", "planner_model_id"])
+def test_what_is_in_no_list_of_the_page_is_refused_on_the_server(field: str, tmp_path):
+    from stand_in import StandIn
+
+    from t2v_studio.settings import Settings
+    from t2v_studio.ui.components.diffusion_form import check
+
+    studio = StandIn(Settings(home=tmp_path, _env_file=None))
+    with pytest.raises(InputError, match=field):
+        check(studio, {field: "/etc/models/anything", "engine": "diffusion"})
+    check(studio, {field: ""})

@@ -1,0 +1,79 @@
+"""What is said before a run: rounding, length, work, and the model that is meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from t2v_studio.engines.diffusion.engine import DiffusionEngine
+from t2v_studio.engines.local.engine import LocalEngine
+from t2v_studio.planning.lesson import LessonRequest
+from t2v_studio.planning.planner import plan_topic
+from t2v_studio.production.foresight import foretold, prompts_ahead
+from t2v_studio.production.request import parse_request
+from t2v_studio.production.settle import settled
+from t2v_studio.settings import Settings
+from t2v_studio.workspace import Workspace
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path, model_id="tiny-wan", _env_file=None)
+
+
+@pytest.fixture
+def engine(own: Settings) -> DiffusionEngine:
+    return DiffusionEngine(own, Workspace.at(own.home))
+
+
+def ahead(engine: DiffusionEngine, own: Settings, **more: Any) -> str:
+    request = parse_request({"topic": "gradient descent", "engine": "diffusion", **more})
+    return "\n".join(foretold(request, engine, own))
+
+
+def test_frames_and_sizes_that_wan_cannot_make_are_said(engine: DiffusionEngine, own: Settings) -> None:
+    said = ahead(engine, own, scene_frames=16, fps=10, width=840, height=484, steps=16, guidance=4.8)
+    assert "4 scenes, 17 frames each, 10 fps: 6.8 s at 832x480" in said
+    assert "tiny-wan, 16 steps, guidance 4.8: 128 passes of the model" in said
+    assert "16 frames a scene were rounded to 17" in said and "840x484 became 832x480" in said
+    assert "17 frames a scene" in said and "trained" in said
+
+
+def test_guidance_that_is_off_or_ends_early_halves_the_work(engine: DiffusionEngine, own: Settings) -> None:
+    assert ": 40 passes" in ahead(engine, own, steps=10, guidance=1)
+    assert ": 60 passes" in ahead(engine, own, steps=10, guidance=5, cfg_cutoff=0.5)
+
+
+def test_a_preset_and_another_language_are_said(engine: DiffusionEngine, own: Settings) -> None:
+    assert "Preset course: width 832" in ahead(engine, own, preset="course")
+    request = parse_request({"topic": "wie wird das Netz mit der Kettenregel trainiert", "engine": "diffusion"})
+    assert "looks like German" in " ".join(foretold(request, engine, own))
+
+
+def test_a_model_that_is_not_here_can_be_reckoned_with(engine: DiffusionEngine, own: Settings) -> None:
+    assert "wan2.1-14b, 30 steps" in ahead(engine, own, model_id="wan2.1-14b")
+
+
+def test_what_the_local_engine_does_not_read_is_said(own: Settings) -> None:
+    request = parse_request({"topic": "gradient descent", "guidance": 4, "seconds": 4})
+    said = foretold(request, LocalEngine(), own)
+    assert said == ["4 scenes, 120 frames, 30 fps: 4.0 s at 1280x720.", "Only --engine diffusion reads --guidance."]
+
+
+def test_the_settled_request_says_model_steps_and_guidance(engine: DiffusionEngine, own: Settings) -> None:
+    plan = plan_topic(LessonRequest(topic="gradient descent"), own, None).plan
+    request, _, canvas, _ = settled(parse_request({"topic": "x", "engine": "diffusion"}), plan, engine, own)
+    usual = engine.default_canvas(canvas.options)
+    assert (request.model_id, request.steps, request.guidance) == ("tiny-wan", usual["steps"], usual["guidance"])
+    assert canvas.options == request.diffusion()
+    course, *_ = settled(parse_request({"topic": "x", "engine": "diffusion", "course_mode": True}), plan, engine, own)
+    assert (course.steps, course.guidance, course.fps, course.scene_frames) == (16, 4.8, 10, 17)
+
+
+def test_prompts_ahead_are_those_of_the_models_tokenizer(engine: DiffusionEngine, own: Settings) -> None:
+    plan = plan_topic(LessonRequest(topic="gradient descent"), own, None).plan
+    said, prompts = prompts_ahead(parse_request({"topic": "x", "engine": "diffusion"}), plan, engine, own)
+    assert len(prompts) == len(plan.scenes) and all(0 < row["token_count"] <= row["limit"] == 512 for row in prompts)
+    assert said[0].startswith("4 scenes")
