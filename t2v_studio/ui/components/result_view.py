@@ -89,7 +89,12 @@ def settings_table(record: VideoRecord) -> str:
         ("Id", record.id),
         ("SHA-256", record.video_sha256),
     ]
-    return f'<div class="t2-columns">{markup.facts(rows)}</div>' + scenes_table(record) + _planner(record)
+    return (
+        f'<div class="t2-columns">{markup.facts(rows)}</div>'
+        + scenes_table(record)
+        + _drawn_with(record)
+        + _planner(record)
+    )
 
 
 def scenes_table(record: VideoRecord) -> str:
@@ -138,6 +143,18 @@ def _tries(scene: SceneRecord) -> str:
         ": ".join(str(one[name]) for name in ("cause", "verdict", "action") if one.get(name)).replace("_", " ")
         for one in scene.retries
     )
+
+
+def _drawn_with(record: VideoRecord) -> str:
+    """Plan of memory and speed switches of the first scene that diffusion drew; they hold for the whole video."""
+    details = next((scene.details for scene in record.scenes if scene.details.get("memory")), None)
+    if details is None:
+        return ""
+    switches = "; ".join(
+        f"{name.replace('_', ' ')}: {_plain(how)}" for name, how in (details.get("switches") or {}).items()
+    )
+    said = f"Memory: {details['memory']['plan']}. {switches.capitalize()}" + ("." if switches else "")
+    return f'<p class="t2-muted">{markup.text(said)}</p>'
 
 
 def _planner(record: VideoRecord) -> str:
