@@ -177,13 +177,15 @@ def spearman(
     if len(x) < 4 or len(names) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None, None, None
     members = [np.flatnonzero(topics == name) for name in names]
-    generator = np.random.default_rng(seed)
-    resampled = []
-    for _ in range(RESAMPLES):
-        chosen = np.concatenate([members[index] for index in generator.integers(0, len(names), len(names))])
-        a, b = rankdata(x[chosen]), rankdata(y[chosen])
-        if np.ptp(a) and np.ptp(b):
-            resampled.append(float(np.corrcoef(a, b)[0, 1]))
+    most = max(map(len, members))
+    # One row a topic; -1 where it has fewer clips than another, which becomes NaN and is left out below.
+    table = np.array([np.pad(found, (0, most - len(found)), constant_values=-1) for found in members])
+    drawn = np.random.default_rng(seed).integers(0, len(names), (RESAMPLES, len(names)))
+    chosen = table[drawn].reshape(RESAMPLES, -1)
+    a, b = (rankdata(np.append(side, np.nan)[chosen], axis=-1, nan_policy="omit") for side in (x, y))
+    a, b = (ranks - np.nanmean(ranks, axis=-1, keepdims=True) for ranks in (a, b))
+    scale = np.sqrt(np.nansum(a**2, axis=-1) * np.nansum(b**2, axis=-1))
+    resampled = np.nansum(a * b, axis=-1)[scale > 0] / scale[scale > 0]
     edges = (1 - LEVEL) / 2
-    low, high = np.quantile(resampled, [edges, 1 - edges]) if resampled else (np.nan, np.nan)
+    low, high = np.quantile(resampled, [edges, 1 - edges]) if resampled.size else (np.nan, np.nan)
     return float(spearmanr(x, y).statistic), float(low), float(high)

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from raters import Scene
+from scipy.stats import spearmanr
 from test_study_tables import check_latex
 
 from t2v_studio.errors import ConflictError, InputError, LimitError
@@ -130,6 +132,22 @@ def test_measures_beside_ratings_are_paired_and_exploratory() -> None:
     assert rho["follows", "correctness"]["ci_low"] <= rho["follows", "correctness"]["rho"]
     assert rho["clip_text", "correctness"]["rho"] is None
     assert measures.compare([], frame, "no_rag", "rag_semantic", 0) is None
+
+
+def test_the_interval_of_rho_is_that_of_resampled_topics_one_by_one() -> None:
+    """Topics of two clips and one of a single clip, against the same draws written out as a loop."""
+    generator = np.random.default_rng(1)
+    topics = np.array([f"t{number // 2}" for number in range(11)])
+    x = generator.normal(size=11)
+    y = np.round(x + generator.normal(size=11))
+    members = [np.flatnonzero(topics == name) for name in np.unique(topics)]
+    found = []
+    for draw in np.random.default_rng(3).integers(0, len(members), (measures.RESAMPLES, len(members))):
+        chosen = np.concatenate([members[place] for place in draw])
+        if np.ptp(x[chosen]) and np.ptp(y[chosen]):
+            found.append(spearmanr(x[chosen], y[chosen]).statistic)
+    expected = (spearmanr(x, y).statistic, *np.quantile(found, [0.025, 0.975]))
+    assert measures.spearman(x, y, topics, 3) == pytest.approx(expected)
 
 
 def test_weak_results_are_called_weak() -> None:
