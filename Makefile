@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+TEST_PROCESSES ?= 3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help setup system run serve test check demo sample gallery bench format clean
@@ -30,7 +31,7 @@ serve: setup     ## the app alone
 	$(BIN)/t2v serve
 
 test: setup      ## every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 check: setup     ## format, lint, import rules, types
 	$(BIN)/ruff format --check .

@@ -22,7 +22,10 @@ def metrics(
         str, typer.Option(help="Topic and objective, for the CLIP score: the same for both arms of a pair.")
     ] = "",
     clip_weights: Annotated[
-        Path | None, typer.Option(help="Folder of a transformers CLIPModel (or T2V_CLIP_WEIGHTS); its measures are unavailable without one.")
+        Path | None,
+        typer.Option(
+            help="Folder of a transformers CLIPModel (or T2V_CLIP_WEIGHTS); its measures are unavailable without one."
+        ),
     ] = None,
     json: JsonFlag = False,
 ) -> None:
