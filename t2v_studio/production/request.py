@@ -41,7 +41,7 @@ class _Video(BaseModel):
     planner_model_id: str = Field(
         "",
         max_length=300,
-        description="A chat model in `t2v models list`, or a folder that holds one. Empty: T2V_PLANNER_MODEL_ID.",
+        description="A chat model in data/planner_models.yaml, or a folder that holds one. Empty: T2V_PLANNER_MODEL_ID.",
     )
 
     engine: Literal["local", "diffusion", "manim"] = Field("local", description="What draws the frames.")
