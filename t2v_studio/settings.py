@@ -62,7 +62,8 @@ class Settings(BaseSettings):
     # models
     model_id: str = Field("wan2.1-14b", description="Model of the diffusion engine: a name or id in `t2v models list`.")
     planner_model_id: str = Field(
-        "", description="Chat model that writes plans with --use-llm-planner: a name in data/planner_models.yaml, or a folder."
+        "",
+        description="Chat model that writes plans with --use-llm-planner: a name in data/planner_models.yaml, or a folder.",
     )
     cache_root: Path | None = Field(
         None, description="Folder of downloaded models, on any disk. Empty: data/cache/models of the workspace."
