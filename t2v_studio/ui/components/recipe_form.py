@@ -10,7 +10,9 @@ import gradio as gr
 from t2v_studio.adapters.recipe import GROUPS, Recipe
 
 FIELDS = Recipe.model_fields
-NAMES = tuple(name for name in FIELDS if name not in ("name", "about"))
+PATHS = ("validation_prompts", "clip_weights")
+"""Fields that name files. No text box of the page becomes a path: these come from the recipe's own YAML."""
+NAMES = tuple(name for name in FIELDS if name not in ("name", "about", *PATHS))
 """The form's fields, in the order of its inputs."""
 FIRST = ("model", "trigger", "steps", "rank", "alpha", "learning_rate")
 """What most people change; the rest is folded away by group."""
@@ -19,7 +21,7 @@ LABELS = {
     "frame_buckets": "Clip lengths", "lora_dropout": "Dropout", "targets": "Layers", "scale": "Recommended scale",
     "beta1": "Beta 1", "beta2": "Beta 2", "clip_norm": "Largest gradient norm", "latents_dtype": "Cache number format",
     "workers": "Reading threads", "checkpointing": "Checkpoint every n-th block", "keep_top_k": "Adapters kept",
-    "export_comfyui": "Write for ComfyUI too", "push_to": "Push to a private repository", "clip_weights": "CLIP weights",
+    "export_comfyui": "Write for ComfyUI too", "push_to": "Push to a private repository",
     "save_every": "Steps between checkpoints", "validate_every": "Steps between checks", "accumulation": "Passes a step",
     "start_from": "Start from adapter", "max_regression": "Allowed regression", "logger": "Second log",
 }  # fmt: skip
@@ -84,9 +86,12 @@ def values_of(recipe: Recipe) -> list[Any]:
     return [shown(fields[name]) for name in NAMES]
 
 
-def fields_of(values: tuple[Any, ...], name: str) -> dict[str, Any]:
-    """A recipe's fields from the form's values; an empty field that may be empty is None, any other its default."""
-    found: dict[str, Any] = {"name": name or "own"}
+def fields_of(values: tuple[Any, ...], recipe: Recipe) -> dict[str, Any]:
+    """A recipe's fields from the form's values, the rest from the recipe that was chosen.
+
+    An empty field that may be empty is None, any other its default.
+    """
+    found: dict[str, Any] = {name: getattr(recipe, name) for name in ("name", *PATHS)}
     for field, value in zip(NAMES, values, strict=True):
         kind = _kind(field)
         listed = typing.get_origin(kind) is list

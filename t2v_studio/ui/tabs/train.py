@@ -43,8 +43,7 @@ def _form() -> tuple[dict[str, Any], dict[str, Any], list[gr.Button]]:
         "dataset": gr.Dropdown(
             [],
             label="Clips",
-            info="A saved manifest, or the path of a manifest.jsonl or of a folder of clips with captions.",
-            allow_custom_value=True,
+            info="A saved manifest: make one in the Manifest tab. Other folders train with t2v train video.",
             elem_id="train-dataset",
         ),
     }
@@ -142,7 +141,7 @@ class _Flow:
 
         @guarded
         def estimate(name: str, dataset: str | None, title: str, scenarios: bool, *values: Any) -> Any:
-            recipe = self.desk.parsed(recipe_form.fields_of(values, name))
+            recipe = self.desk.parsed(recipe_form.fields_of(values, self.desk.recipe(name)))
             return train_view.dry_run(self.desk.dry_run(recipe, dataset or ""))
 
         self.head["recipe"].input(choose, self.head["recipe"], [self.head["recipe"], *self.fields], **QUIET)
@@ -164,7 +163,7 @@ class _Flow:
     def _wire_start(self) -> None:
         @guarded
         def start(name: str, dataset: str | None, title: str, scenarios: bool, *values: Any) -> Any:
-            recipe = self.desk.parsed(recipe_form.fields_of(values, name))
+            recipe = self.desk.parsed(recipe_form.fields_of(values, self.desk.recipe(name)))
             job = self.desk.submit_training(recipe, dataset or "", title=title, scenarios=bool(scenarios))
             run = str(job.spec["run"])
             return self._run_list(run), *self._show(run, "", {}), busy(), "", ""
