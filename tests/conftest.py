@@ -59,7 +59,12 @@ def chromium() -> Iterator[Any]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that drive a real browser share two cores with it: one that fails is tried twice more before it counts."""
+    """Tests of one file run in one process, and all that drive a browser in one: two cores do not carry two browsers.
+
+    Those share the cores with what else runs: one that fails is tried twice more before it counts.
+    """
     for item in items:
-        if item.get_closest_marker("browser"):
+        browser = item.get_closest_marker("browser") is not None
+        item.add_marker(pytest.mark.xdist_group("browser" if browser else item.path.as_posix()))
+        if browser:
             item.add_marker(pytest.mark.flaky(reruns=2, reruns_delay=1))

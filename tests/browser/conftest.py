@@ -78,7 +78,7 @@ def page(chromium: Any, url: str) -> Iterator[Any]:
     """A fresh visitor at 1280x720; any failed script, foreign request or server error fails the test."""
     context = chromium.new_context(viewport={"width": 1280, "height": 720}, color_scheme="light")
     tab = context.new_page()
-    tab.set_default_timeout(20_000)
+    tab.set_default_timeout(60_000)
     trouble: list[str] = []
     tab.on("pageerror", lambda error: trouble.append(str(error)))
     tab.on(
