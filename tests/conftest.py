@@ -58,10 +58,12 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of one file run in one process, and all that drive a browser in one: two cores do not carry two browsers.
 
     Those share the cores with what else runs: one that fails is tried twice more before it counts.
+    First of all hooks, for pytest-xdist reads the groups in its own, which otherwise runs before this one.
     """
     for item in items:
         browser = item.get_closest_marker("browser") is not None
