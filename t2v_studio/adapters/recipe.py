@@ -9,9 +9,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from t2v_studio.adapters.text_recipe import TextRecipe, parse_text_recipe
 from t2v_studio.errors import InputError, NotFoundError
 from t2v_studio.workspace import REPOSITORY
 
+Kind = Literal["video", "text"]
 FOLDER = REPOSITORY / "training" / "recipes"
 GROUPS = ("Model", "Clips", "Adapter", "Learning", "Objective", "Speed and memory", "Saving", "Checking")
 
@@ -325,9 +327,23 @@ def parse_recipe(data: dict[str, Any], where: str = "recipe") -> Recipe:
         raise InputError("bad_recipe", text, "Correct this field and try again.") from error
 
 
-def recipe_files() -> dict[str, Path]:
-    """The recipes that ship, by name."""
-    return {path.stem: path for path in sorted(FOLDER.glob("*.yaml")) if path.stem != "validation_prompts"}
+def recipe_files(kind: Kind = "video") -> dict[str, Path]:
+    """The recipes that ship, by name: of video models, or of language models (`kind: text` in the file)."""
+    paths = (path for path in sorted(FOLDER.glob("*.yaml")) if path.stem != "validation_prompts")
+    return {path.stem: path for path in paths if _kind_in(path) == kind}
+
+
+def _kind_in(path: Path) -> str:
+    """A file that cannot be read counts as a video recipe, so that it is shown with its error."""
+    try:
+        return kind_of(_read_yaml(path))
+    except InputError:
+        return "video"
+
+
+def kind_of(data: dict[str, Any]) -> str:
+    """What a recipe's fields train: video where they name nothing."""
+    return str(data.get("kind", "video"))
 
 
 def read_recipe(name_or_path: str | Path, **changes: Any) -> Recipe:
@@ -336,17 +352,32 @@ def read_recipe(name_or_path: str | Path, **changes: Any) -> Recipe:
     steps and epochs exclude each other, so a change of one empties the other. Raises NotFoundError,
     InputError.
     """
-    files = recipe_files()
-    path = files.get(str(name_or_path)) or Path(name_or_path).expanduser()
+    data, where = _fields_of(name_or_path, "video", changes)
+    return parse_recipe(data, where)
+
+
+def read_text_recipe(name_or_path: str | Path, **changes: Any) -> TextRecipe:
+    """`read_recipe` for a language model."""
+    data, where = _fields_of(name_or_path, "text", changes)
+    return parse_text_recipe(data, where)
+
+
+def _fields_of(name_or_path: str | Path, kind: Kind, changes: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    files = recipe_files(kind)
+    path = (recipe_files("text") | recipe_files("video")).get(str(name_or_path)) or Path(name_or_path).expanduser()
     if not path.is_file():
         near = get_close_matches(str(name_or_path), list(files), n=1, cutoff=0.4)
         hint = f'Did you mean "{near[0]}"?' if near else f"Use a YAML file, or one of: {', '.join(files)}."
         raise NotFoundError("unknown_recipe", f"recipe: there is no {name_or_path}.", hint)
     data = _read_yaml(path)
+    if kind_of(data) != kind:
+        trains = "a video model" if kind == "text" else "a language model"
+        other = "t2v train video" if kind == "text" else "t2v train text"
+        raise InputError("wrong_recipe_kind", f"recipe: {name_or_path} trains {trains}.", f"Start it with: {other}")
     for one, other in (("steps", "epochs"), ("epochs", "steps")):
         if changes.get(one) is not None and other not in changes:
             data[other] = None
-    return parse_recipe({"name": path.stem} | data | changes, path.name)
+    return {"name": path.stem} | data | changes, path.name
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -361,8 +392,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return data
 
 
-def write_recipe(recipe: Recipe, path: Path) -> None:
-    """The recipe as YAML that `read_recipe` reads back to the same one."""
+def write_recipe(recipe: Recipe | TextRecipe, path: Path) -> None:
+    """The recipe as YAML that `read_recipe` or `read_text_recipe` reads back to the same one."""
     import yaml
 
     text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

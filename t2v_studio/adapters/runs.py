@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from t2v_studio.adapters.card import AdapterCard
-from t2v_studio.adapters.recipe import Recipe, read_recipe, write_recipe
+from t2v_studio.adapters.recipe import Kind, Recipe, read_recipe, read_text_recipe, write_recipe
+from t2v_studio.adapters.text_recipe import TextRecipe
 from t2v_studio.errors import ConflictError, NotFoundError
 from t2v_studio.workspace import Workspace, new_id
 
@@ -85,12 +86,27 @@ class TrainingRun:
 
     @property
     def info(self) -> dict[str, Any]:
-        """id, title, dataset, scenarios (bool), created_at; of a check, adapter and scale, too."""
+        """id, title, trains, dataset, scenarios (bool), created_at; of a check, adapter and scale, too."""
         return read_json(self.folder / "run.json")
 
     @property
+    def trains(self) -> Kind:
+        """What kind of model: video, or text. Runs from before there was text name nothing."""
+        return "text" if self.info.get("trains") == "text" else "video"
+
+    @property
     def recipe(self) -> Recipe:
+        """Of a run of a video model."""
         return read_recipe(self.folder / "recipe.yaml")
+
+    @property
+    def text_recipe(self) -> TextRecipe:
+        """Of a run of a language model."""
+        return read_text_recipe(self.folder / "recipe.yaml")
+
+    @property
+    def any_recipe(self) -> Recipe | TextRecipe:
+        return self.text_recipe if self.trains == "text" else self.recipe
 
     @property
     def progress(self) -> Path:
@@ -125,7 +141,7 @@ class TrainingRun:
 
 def create_run(
     workspace: Workspace,
-    recipe: Recipe,
+    recipe: Recipe | TextRecipe,
     dataset: Path | str,
     *,
     title: str = "",
@@ -139,6 +155,7 @@ def create_run(
     info = {
         "id": run.id,
         "title": title or f"{recipe.name} on {recipe.model}",
+        "trains": "text" if isinstance(recipe, TextRecipe) else "video",
         "dataset": str(dataset),
         "scenarios": scenarios,
         "created_at": now_text(),
