@@ -31,7 +31,7 @@ serve: setup     ## the app alone
 	$(BIN)/t2v serve
 
 test: setup      ## every test
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadgroup
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --no-loadscope-reorder
 
 check: setup     ## format, lint, import rules, types
 	$(BIN)/ruff format --check .

@@ -58,15 +58,24 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Tests of one file run in one process, and all that drive a browser in one: two cores do not carry two browsers.
 
-    Those share the cores with what else runs: one that fails is tried twice more before it counts.
-    First of all hooks, for pytest-xdist reads the groups in its own, which otherwise runs before this one.
+    Groups by mark, pytest-xdist's own means, have no effect under pytest 9.2.
     """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            path = nodeid.split("::")[0]
+            return "browser" if path.startswith("tests/browser/") else path
+
+    return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A browser shares the cores with what else runs: its test that fails is tried twice more before it counts."""
     for item in items:
-        browser = item.get_closest_marker("browser") is not None
-        item.add_marker(pytest.mark.xdist_group("browser" if browser else item.path.as_posix()))
-        if browser:
+        if item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.flaky(reruns=2, reruns_delay=1))
