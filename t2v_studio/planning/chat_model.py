@@ -1,8 +1,9 @@
-"""A local chat model of transformers, for one plan: loaded from safetensors, asked greedily, given up again."""
+"""A local chat model of transformers, with or without a LoRA: loaded from safetensors, asked, given up again."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,26 @@ from t2v_studio.workspace import SHIPPED, Workspace
 REGISTRY = SHIPPED / "planner_models.yaml"
 MOST_TOKENS = 1536
 LONGEST_S = 600.0
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = ("adapter_model.safetensors", "pytorch_lora_weights.safetensors")
+"""As peft names it, and as the catalogue of adapters does."""
+
+
+@dataclass(frozen=True)
+class Use:
+    """Who asks a chat model, and in whose words its errors speak.
+
+    field: of the request that names the model. code: begins or ends the codes of its errors. hint: how to name one.
+    most_tokens: of an answer; None takes MOST_TOKENS.
+    """
+
+    field: str
+    code: str
+    hint: str
+    most_tokens: int | None = None
+
+
+PLANNER = Use("planner_model_id", "planner", "Name a folder with --planner-model-id, or set T2V_PLANNER_MODEL_ID.")
 
 
 def chat_models() -> list[dict[str, Any]]:
@@ -23,33 +44,29 @@ def chat_models() -> list[dict[str, Any]]:
     return rows
 
 
-def chat_model_folder(name: str, settings: Settings) -> Path:
+def chat_model_folder(name: str, settings: Settings, use: Use = PLANNER) -> Path:
     """The folder of a registered model that was downloaded, or of a local one that is named by its path.
 
     Raises InputError for no name or an unknown one, UnavailableError where the files are not here.
     """
     if not name:
-        raise InputError(
-            "no_planner_model",
-            "planner_model_id: --use-llm-planner needs a chat model.",
-            "Name a folder with --planner-model-id, or set T2V_PLANNER_MODEL_ID.",
-        )
+        raise InputError(f"no_{use.code}_model", f"{use.field}: a chat model is needed, and none is named.", use.hint)
     row = next((row for row in chat_models() if name in (row["name"], row["repo_id"])), None)
     if row is not None:
-        return _downloaded(row, settings)
+        return _downloaded(row, settings, use)
     folder = Path(name).expanduser()
     if (folder / "config.json").is_file():
         return folder.resolve()
     if folder.is_absolute() or name.startswith((".", "~")):
         raise InputError(
-            "no_planner_model",
-            f"planner_model_id: {name} is no folder of a model (it has no config.json).",
+            f"no_{use.code}_model",
+            f"{use.field}: {name} is no folder of a model (it has no config.json).",
             "Name the folder that holds config.json, the tokenizer and safetensors.",
         )
-    raise unknown_name("planner_model_id", name, [row["name"] for row in chat_models()])
+    raise unknown_name(use.field, name, [row["name"] for row in chat_models()])
 
 
-def _downloaded(row: dict[str, Any], settings: Settings) -> Path:
+def _downloaded(row: dict[str, Any], settings: Settings, use: Use) -> Path:
     """Its snapshot in the studio's own cache of models, or in the machine's Hugging Face cache."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
@@ -65,20 +82,23 @@ def _downloaded(row: dict[str, Any], settings: Settings) -> Path:
         return Path(found)
     raise UnavailableError(
         "model_missing",
-        f"planner_model_id: {row['name']} is not on this machine ({row['download_gb']:g} GB).",
+        f"{use.field}: {row['name']} is not on this machine ({row['download_gb']:g} GB).",
         f"Download it with: hf download {row['repo_id']}",
     )
 
 
 class ChatModel:
-    """Ask with `chat(messages)`; a context manager that frees the model."""
+    """Ask with `chat(messages)`; a context manager that frees the model.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    adapter: folder of a LoRA in peft's form (adapter_config.json and safetensors) that the model wears.
+    """
+
+    def __init__(self, folder: Path, *, adapter: Path | None = None, use: Use = PLANNER) -> None:
+        self.folder, self.adapter, self.use = folder, adapter, use
         self._loaded: tuple[Any, Any] | None = None
 
     def __enter__(self) -> ChatModel:
-        self._loaded = _load(self.folder)
+        self._loaded = _load(self.folder, self.adapter, self.use)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -88,40 +108,42 @@ class ChatModel:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def __call__(self, messages: list[dict[str, str]]) -> str:
-        """The model's answer: greedy, so the same every time. Raises StudioError where it cannot answer."""
+    def __call__(self, messages: list[dict[str, str]], *, temperature: float = 0.0, seed: int = 0) -> str:
+        """The model's answer. At temperature 0 it is greedy, so the same every time; else `seed` draws it.
+
+        Raises StudioError where it cannot answer.
+        """
         import torch
 
         assert self._loaded is not None, "enter it first"
         tokenizer, model = self._loaded
+        failed = f"{self.use.code}_failed"
         try:
             asked = tokenizer.apply_chat_template(
                 messages, add_generation_prompt=True, return_tensors="pt", return_dict=True, enable_thinking=False
             ).to(model.device)
         except Exception as error:  # a template is a program: jinja raises what its author wrote
-            raise StudioError("planner_failed", f"its chat template failed ({error})") from error
+            raise StudioError(failed, f"its chat template failed ({error})") from error
+        most = self.use.most_tokens or MOST_TOKENS
         length = asked["input_ids"].shape[1]
-        room = int(getattr(model.config, "max_position_embeddings", 0) or MOST_TOKENS + length) - length
+        room = int(getattr(model.config, "max_position_embeddings", 0) or most + length) - length
         if room < 64:
-            raise StudioError("planner_failed", f"its window has no room for an answer after {length} tokens")
+            raise StudioError(failed, f"its window has no room for an answer after {length} tokens")
+        drawn: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        if temperature > 0:
+            torch.manual_seed(seed)
+            drawn = {"do_sample": True, "temperature": temperature, "top_p": 0.95, "top_k": 0}
         try:
             with torch.inference_mode():
                 out = model.generate(
-                    **asked,
-                    do_sample=False,
-                    temperature=None,
-                    top_p=None,
-                    top_k=None,
-                    max_new_tokens=min(MOST_TOKENS, room),
-                    max_time=LONGEST_S,
-                    pad_token_id=_pad(tokenizer),
+                    **asked, **drawn, max_new_tokens=min(most, room), max_time=LONGEST_S, pad_token_id=_pad(tokenizer)
                 )
         except (RuntimeError, ValueError) as error:
-            raise StudioError("planner_failed", f"it failed while it wrote ({error})") from error
+            raise StudioError(failed, f"it failed while it wrote ({error})") from error
         return str(tokenizer.decode(out[0, length:], skip_special_tokens=True))
 
 
-def _load(folder: Path) -> tuple[Any, Any]:
+def _load(folder: Path, adapter: Path | None, use: Use) -> tuple[Any, Any]:
     """Tokenizer and model from local files alone, never with code of their own."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -129,8 +151,8 @@ def _load(folder: Path) -> tuple[Any, Any]:
     try:
         if json.loads((folder / "config.json").read_text(encoding="utf-8")).get("auto_map"):
             raise InputError(
-                "planner_model_code",
-                f"planner_model_id: {folder.name} brings code of its own, which is never run.",
+                f"{use.code}_model_code",
+                f"{use.field}: {folder.name} brings code of its own, which is never run.",
                 "Take a model that transformers knows, such as Llama, Qwen3 or LFM2.",
             )
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -143,17 +165,44 @@ def _load(folder: Path) -> tuple[Any, Any]:
         )
     except (OSError, ValueError, KeyError) as error:
         raise UnavailableError(
-            "planner_model_broken",
-            f"planner_model_id: {folder.name} cannot be loaded ({str(error).splitlines()[0][:200]}).",
+            f"{use.code}_model_broken",
+            f"{use.field}: {folder.name} cannot be loaded ({str(error).splitlines()[0][:200]}).",
             "Name a folder with config.json, tokenizer and safetensors of a chat model.",
         ) from error
     if not tokenizer.chat_template:
         raise InputError(
-            "planner_no_chat",
-            f"planner_model_id: {folder.name} has no chat template, so it is no chat model.",
+            f"{use.code}_no_chat",
+            f"{use.field}: {folder.name} has no chat template, so it is no chat model.",
             "Take its instruct or chat version.",
         )
+    if adapter is not None:
+        model = _worn(model, adapter, use)
     return tokenizer, _placed(model.eval())
+
+
+def _worn(model: Any, adapter: Path, use: Use) -> Any:
+    """The model with the LoRA of a folder. Only safetensors are read, and every weight must find its place."""
+    from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    try:
+        weights = next((adapter / name for name in ADAPTER_WEIGHTS if (adapter / name).is_file()), None)
+        if weights is None:
+            raise ValueError(f"it has no {ADAPTER_WEIGHTS[0]}")
+        if json.loads((adapter / ADAPTER_CONFIG).read_text(encoding="utf-8")).get("peft_type") != "LORA":
+            raise ValueError(f"its {ADAPTER_CONFIG} is not that of a LoRA")
+        worn = get_peft_model(model, LoraConfig.from_pretrained(str(adapter), inference_mode=True))
+        found = set_peft_model_state_dict(worn, load_file(weights))
+        lacking = [name for name in found.missing_keys if "lora_" in name]
+        if found.unexpected_keys or lacking:
+            raise ValueError(f"{[*found.unexpected_keys, *lacking][0]} has no counterpart")
+        return worn
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        raise UnavailableError(
+            f"{use.code}_adapter_broken",
+            f"{use.field}: the LoRA {adapter.name} does not fit its base model ({str(error).splitlines()[0][:200]}).",
+            "Take the base model that it was trained on; see the adapter's card.",
+        ) from error
 
 
 def _placed(model: Any) -> Any:

@@ -1,0 +1,84 @@
+"""The chat model for all who ask one: their own error words, answers of a chosen length, and a LoRA over the base."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import chat_models
+import pytest
+
+from t2v_studio.errors import StudioError, UnavailableError
+from t2v_studio.planning.chat_model import ADAPTER_CONFIG, ADAPTER_WEIGHTS, ChatModel, Use
+
+ASKED = [{"role": "user", "content": "Write."}]
+USE = Use("prompt_writer", "writer", "Name a writer.", most_tokens=16)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return chat_models.save("qwen3", tmp_path_factory.mktemp("chat") / "qwen3")
+
+
+@pytest.fixture(scope="module")
+def lora(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LoRA whose weights are not zero, as peft saves it."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    model = get_peft_model(
+        AutoModelForCausalLM.from_pretrained(base), LoraConfig(r=4, lora_alpha=64, target_modules=["q_proj", "v_proj"])
+    )
+    torch.manual_seed(3)
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.5)
+    folder = tmp_path_factory.mktemp("lora")
+    model.save_pretrained(folder)
+    return folder
+
+
+def answer(base: Path, **options: Any) -> str:
+    with ChatModel(base, use=USE, **options) as chat:
+        return chat(ASKED)
+
+
+def test_a_lora_changes_the_answer_whatever_its_file_is_called(base: Path, lora: Path) -> None:
+    plain, worn = answer(base), answer(base, adapter=lora)
+    assert plain != worn == answer(base, adapter=lora)
+    (lora / ADAPTER_WEIGHTS[0]).rename(lora / ADAPTER_WEIGHTS[1])
+    try:
+        assert answer(base, adapter=lora) == worn
+    finally:
+        (lora / ADAPTER_WEIGHTS[1]).rename(lora / ADAPTER_WEIGHTS[0])
+
+
+def test_a_lora_of_another_model_is_refused_in_the_words_of_who_asks(lora: Path, tmp_path: Path) -> None:
+    other = chat_models.save("lfm2", tmp_path / "lfm2")
+    with pytest.raises(UnavailableError, match=r"prompt_writer: the LoRA .* does not fit") as refused:
+        answer(other, adapter=lora)
+    assert refused.value.code == "writer_adapter_broken"
+
+
+def test_a_folder_without_safetensors_is_no_lora(base: Path, lora: Path, tmp_path: Path) -> None:
+    (tmp_path / "adapter_model.bin").write_bytes(b"\x80\x04.")
+    (tmp_path / ADAPTER_CONFIG).write_text(json.dumps(json.loads((lora / ADAPTER_CONFIG).read_text())))
+    with pytest.raises(UnavailableError, match=r"it has no adapter_model\.safetensors"):
+        answer(base, adapter=tmp_path)
+
+
+def test_a_draw_is_repeated_by_its_seed_and_no_longer_than_asked(base: Path) -> None:
+    with ChatModel(base, use=USE) as chat:
+        drawn = [chat(ASKED, temperature=1.0, seed=seed) for seed in (1, 1, 2)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    # One token of this tokenizer is one byte.
+    assert all(0 < len(text.encode()) <= 3 * 16 for text in drawn)
+
+
+def test_its_codes_are_those_of_who_asks(tmp_path: Path) -> None:
+    folder = chat_models.save("llama", tmp_path, window=16)
+    with ChatModel(folder, use=USE) as chat, pytest.raises(StudioError, match="no room") as failed:
+        chat(ASKED)
+    assert failed.value.code == "writer_failed"
