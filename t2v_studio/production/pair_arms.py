@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 ROUNDS = 3
 """Times that an arm is drawn again to agree with the other, before the local engine draws what they differ in."""
 
+PAIR = "pair"
+"""Cause of a retry that the other arm of the pair asked for."""
+
 Settings = tuple[SceneSettings | None, ...]
 
 
@@ -80,12 +83,14 @@ class PairArms:
             self.notices.append(notice)
         self._made[number] = None
         records.discard(self._drawing["workspace"], old.id)
-        self._made[number] = record = self._draw(number, common)
-        for before, after in zip(old.scenes, record.scenes, strict=True):
-            after.retries = [*before.retries, *after.retries]
-        records.rewrite(self._drawing["workspace"], record)
+        tries = [
+            [*scene.retries, *([_carried(scene)] if index in scenes else [])] for index, scene in enumerate(old.scenes)
+        ]
+        self._made[number] = self._draw(number, common, tries)
 
-    def _draw(self, number: int, scene_settings: Settings) -> VideoRecord:
+    def _draw(
+        self, number: int, scene_settings: Settings, earlier_tries: list[list[dict[str, Any]]] | None = None
+    ) -> VideoRecord:
         asked, plan, arm = self._arms[number]
         return produce(
             asked,
@@ -95,6 +100,7 @@ class PairArms:
             arm=arm,
             video_id=self._video_ids[number],
             scene_settings=scene_settings,
+            earlier_tries=earlier_tries or [],
             **self._drawing,
         )
 
@@ -140,6 +146,17 @@ def _unlike(left: VideoRecord, right: VideoRecord, index: int) -> bool:
 
 def _drawn_with(scene: SceneRecord) -> tuple[str, str, int, dict[str, Any]]:
     return scene.engine, scene.revision, scene.seed, scene.settings
+
+
+def _carried(scene: SceneRecord) -> dict[str, Any]:
+    """The row of retries that says why a scene, good in itself, was drawn again."""
+    return {
+        "cause": PAIR,
+        "verdict": scene.verdict,
+        "settings": scene.settings,
+        "next": "drawn again with the settings that both videos share",
+        "measures": scene.measures,
+    }
 
 
 def _half(report: Report, number: int) -> Report:

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -87,14 +87,16 @@ def produce(
     output: Path | None = None,
     local: Callable[[], Engine] | None = None,
     scene_settings: tuple[SceneSettings | None, ...] = (),
+    earlier_tries: Sequence[list[dict[str, Any]]] = (),
 ) -> VideoRecord:
     """Make a video: outputs/videos/<id>/ with video, poster, subtitles, stills, plan and record.
 
     video_id: its id, for a caller that goes on after a kill; by default a new one.
     output: a copy goes there, with its side files. local: gives the engine for scenes where `engine`
     fails and the request allows it; by default the registry's. scene_settings: what each scene starts with, where an
-    earlier drawing of it found something better than the request. Notices in the record say whatever was
-    rounded, replaced or left out. Raises StudioError; nothing is left behind then.
+    earlier drawing of it found something better than the request; earlier_tries: that drawing's retries, a list a scene,
+    which come first in the record. Notices in the record say whatever was rounded, replaced or left out. Raises
+    StudioError; nothing is left behind then.
     """
     if output is not None:
         check_output(output)
@@ -121,6 +123,8 @@ def produce(
             content=content,
         ) as encoder:
             rendered = render_scenes(plan, canvas, engine, instead, encoder, snapshots, watch)
+        for scene, tries in zip(rendered.scenes, earlier_tries, strict=False):
+            scene.retries = [*tries, *scene.retries]
         assert encoder.result is not None
         check_cancelled()
         report("finish", 0, 0, "subtitles, pictures and record")

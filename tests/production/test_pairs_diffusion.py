@@ -14,6 +14,7 @@ from t2v_studio.errors import StudioError
 from t2v_studio.planning.planner import Planned
 from t2v_studio.planning.timing import pair_timing
 from t2v_studio.production.pairs import PlannedPair, make_pair, read_pair
+from t2v_studio.production.records import record_in_video
 from t2v_studio.production.request import VideoRequest
 
 REQUEST = VideoRequest(
@@ -45,7 +46,11 @@ def test_a_seed_that_one_arm_needed_is_the_others_too(workspace, settings, monke
     assert [scene.settings for scene in control.scenes] == [scene.settings for scene in treated.scenes]
     assert control.scenes[0].settings == {} and list(control.scenes[1].settings) == ["seed"]
     assert [row["cause"] for row in treated.scenes[1].retries] == ["not_finite"]
-    assert control.scenes[1].retries == [] and control.scenes[1].seed == treated.scenes[1].seed
+    assert control.scenes[1].seed == treated.scenes[1].seed
+    assert [row["cause"] for row in control.scenes[1].retries] == ["pair"] and control.scenes[0].retries == []
+    assert control.scenes[1].retries[0]["settings"] == {}, "what it was drawn with before"
+    in_file = record_in_video(workspace.video(control.id) / "video.mp4")
+    assert in_file.scenes == control.scenes, "the file tells what record.json tells"
     assert any("drawn again" in notice for notice in result["notices"])
     tokens = result["grounding"]["tokens"]
     assert tokens["ok"] and all(row["words"] and row["token_count"] <= row["limit"] for row in tokens["scenes"])
