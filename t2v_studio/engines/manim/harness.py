@@ -117,6 +117,9 @@ def _template(job: HarnessJob) -> tuple[type[Any], str]:
 def _namespace() -> dict[str, Any]:
     from t2v_studio.engines.manim import board
 
+    # Typefaces and the typesetter are read now: in a cage it would be too late.
+    board.Lettering("a")
+    board.Formula("x")
     return {"__name__": "scene", **{name: getattr(board, name) for name in SHOWN_NAMES}}
 
 

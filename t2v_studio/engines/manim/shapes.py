@@ -112,17 +112,20 @@ _MAKERS: dict[type[Item], Any] = {
 
 
 def _dashed(line: VMobject, dash: tuple[float, ...]) -> VMobject:
-    """Dashes of a path; none where it is too short to have two."""
+    """Dashes of a path as one mobject (one for each dash is slow to draw); none where it is too short to have two."""
     if not dash:
         return line
     period = sum(dash) / UNITS
     count = round(line.get_arc_length() / period)
     if count < 2:
         return line
-    dashed = DashedVMobject(line, num_dashes=count, dashed_ratio=dash[0] / sum(dash))
+    pieces = DashedVMobject(line, num_dashes=count, dashed_ratio=dash[0] / sum(dash))
+    dashes = VMobject().match_style(line).set_fill(opacity=0)
+    dashes.cap_style = CapStyleType.BUTT
+    dashes.set_points(np.concatenate([piece.points for piece in pieces.family_members_with_points()]))
     if line.get_fill_opacity() > 0:
-        return VGroup(line.copy().set_stroke(width=0), dashed)
-    return dashed
+        return VGroup(line.copy().set_stroke(width=0), dashes)
+    return dashes
 
 
 def _head_size(width: float) -> tuple[float, float]:

@@ -11,24 +11,29 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from manim import Animation, AnimationGroup, FadeIn, FadeOut, Mobject, Transform, UpdateFromAlphaFunc, VGroup, Wait
-from manim.utils.rate_functions import ease_out_cubic, linear, smooth
+from manim import Animation, FadeOut, Mobject, Transform, UpdateFromAlphaFunc, VGroup, Wait
+from manim.utils.rate_functions import ease_in_cubic, linear, smooth, squish_rate_func
 
 from t2v_studio.engines.local import furniture
 from t2v_studio.engines.local.composition import Composition, compose
-from t2v_studio.engines.local.display import Item, Rect, Text
+from t2v_studio.engines.local.display import Item, Text
 from t2v_studio.engines.local.kinds.base import Moment
-from t2v_studio.engines.local.painter import design_size, in_paint_order
+from t2v_studio.engines.local.painter import design_size
 from t2v_studio.engines.local.timeline import moments
 from t2v_studio.engines.manim.board import Lesson
 from t2v_studio.engines.manim.entrances import entrance
 from t2v_studio.engines.manim.job import HarnessJob
-from t2v_studio.engines.manim.matching import matched
+from t2v_studio.engines.manim.matching import Ranked, matched
 from t2v_studio.engines.manim.shapes import Sheet
 from t2v_studio.planning.plan import ScenePlan
 
 LIVE = frozenset({"tick", "read-out"})
-"""Furniture that moves with every frame."""
+"""Furniture that moves with every frame; it stands above all, so that what lies still is drawn once."""
+AT_ONCE = frozenset({"card", "topic", "title", "step"})
+"""Furniture that is there in a scene's first frame."""
+ABOVE = 100_000
+HALF = 0.5
+"""A text that the simulation shows fainter than so at the end of a beat belongs to the next one."""
 ENTER_S = 0.7
 """Longest time in which new things enter within a beat."""
 OPEN_S = 1.1
@@ -37,11 +42,15 @@ OPEN_S = 1.1
 
 @dataclass(frozen=True)
 class Beat:
-    """Frames from `start` to `end` (end excluded) of a scene, at whose end the picture has settled at `moment`."""
+    """Frames from `start` to `end` (end excluded) of a scene, at whose end the picture has `settled`.
+
+    frames: of the step that is told.
+    """
 
     start: int
     end: int
-    moment: Moment
+    settled: Moment
+    frames: int
 
 
 class TemplateScene(Lesson):
@@ -49,8 +58,8 @@ class TemplateScene(Lesson):
 
     live: ClassVar[frozenset[str]] = frozenset()
     """Names of stage items that follow the simulation in every frame."""
-    dropped: ClassVar[frozenset[str]] = frozenset()
-    """Names of items that the kind tells by a motion of its own instead."""
+    changes_last: ClassVar[bool] = False
+    """Whether the stage changes at the end of a beat, when what travels has arrived, instead of at its start."""
 
     def fill(self, job: HarnessJob) -> None:
         """Takes the plan's scene: simulated and laid out as the local engine does it."""
@@ -64,12 +73,18 @@ class TemplateScene(Lesson):
         self.frames = job.frames or max(1, round(job.fps * 4))
         self.shown: list[tuple[Item, Mobject]] = []
         self.moving = VGroup()
+        self.live_shown: tuple[Ranked, ...] = ()
+        self.floor: int | None = None
 
     # What a kind says.
 
     def events(self, moment: Moment) -> int:
         """How many whole events the run has passed at a moment; a beat ends wherever this changes."""
         return 0
+
+    def lives(self, item: Item) -> bool:
+        """Whether a stage item follows the simulation in every frame."""
+        return item.name in self.live
 
     def enter(self, item: Item, mobject: Mobject) -> Animation:
         """How a new item comes in."""
@@ -80,6 +95,10 @@ class TemplateScene(Lesson):
         return []
 
     # The film.
+
+    _furniture_names = frozenset(
+        {"card", "topic", "title", "step", "caption-bar", "show", "caption", "legend", "formula-slip", "formula", "source-icon", "source"}
+    )  # fmt: skip
 
     def construct(self) -> None:
         self.told = moments(self.view.scene, self.frames)
@@ -94,9 +113,14 @@ class TemplateScene(Lesson):
         ends = [n + 1 for n in range(len(marks) - 1) if marks[n] != marks[n + 1]] + [len(marks)]
         beats, start = [], 0
         for end in ends:
-            beats.append(Beat(start, end, self.told[end - 1][0]))
+            last, frames = self.told[end - 1]
+            after = self.told[end][0] if end < len(self.told) else last
+            beats.append(Beat(start, end, after if after.step == last.step and self._same_page(last, after, frames) else last, frames))
             start = end
         return beats
+
+    def _same_page(self, one: Moment, two: Moment, frames: int) -> bool:
+        return self._page(one, frames) == self._page(two, frames)
 
     def _mark(self, moment: Moment, frames: int) -> tuple[int, int, int]:
         return moment.step, self._page(moment, frames)[0], self.events(moment)
@@ -115,29 +139,33 @@ class TemplateScene(Lesson):
         return [view.sources[cite] for cite in step.cites if cite in view.sources] if view.show_sources else []
 
     def _open(self, beat: Beat) -> None:
-        """The first beat: the scene is built up, then its first event is told."""
-        moment, frames = self.told[0]
-        first = self._still_items(moment, frames)
+        """The scene is built up, then its first beat is told."""
+        first = self._still_items(*self.told[0])
         room = beat.end - beat.start
         count = min(room, max(1, round(OPEN_S * self.fps))) if room > 3 else 0
         entering = self._take(first)
-        animations = [self.enter(item, mobject) for item, mobject in entering]
-        self._play(animations, 0, count)
-        self._tell(Beat(count, beat.end, beat.moment))
+        self.add(*(mobject for item, mobject in entering if item.name in AT_ONCE))
+        animations = [self.enter(item, mobject) for item, mobject in entering if item.name not in AT_ONCE]
+        self._play(animations, 0, count, opening=True)
+        self._tell(Beat(count, beat.end, beat.settled, beat.frames))
 
     def _tell(self, beat: Beat) -> None:
-        """From what is shown to the beat's end: changes first, then a rest in which only live things move."""
+        """From what is shown to the picture at the beat's end."""
         count = beat.end - beat.start
-        if count <= 0 and beat.start:
-            return
-        frames = self.told[max(beat.end - 1, 0)][1]
-        target = self._still_items(beat.moment, frames)
-        animations = self._changes(target, beat.moment)
         moving = min(count, max(1, round(ENTER_S * self.fps)))
-        self._play(animations, beat.start, moving)
+        target = self._still_items(beat.settled, beat.frames)
+        if self.changes_last and count > moving + 1:
+            around = self._furniture_names
+            before = [one for one in self._ranked_shown() if one[1].name not in around]
+            self._play(self._changes([*before, *(one for one in target if one[1].name in around)], beat.settled), beat.start, moving)  # fmt: skip
+            last = min(moving, count - moving)
+            self._play([], beat.start + moving, count - moving - last)
+            self._play(self._changes(target, beat.settled), beat.end - last, last)
+            return
+        self._play(self._changes(target, beat.settled), beat.start, moving)
         self._play([], beat.start + moving, count - moving)
 
-    def _play(self, animations: list[Animation], start: int, count: int) -> None:
+    def _play(self, animations: list[Animation], start: int, count: int, opening: bool = False) -> None:
         """Plays for exactly `count` frames from frame `start`; with none, the end state is put at once."""
         if count <= 0:
             for animation in animations:
@@ -145,8 +173,9 @@ class TemplateScene(Lesson):
                 animation.begin()
                 animation.finish()
                 animation.clean_up_from_scene(self)
+                self.add(*(m for _, m in self.shown if m not in self.mobjects))
             return
-        follow = self._follow(start, count)
+        follow = self._follow(start, count, opening)
         if not animations and follow is None:
             self.play(Wait(run_time=(count + 0.5) / self.fps))
             return
@@ -154,36 +183,57 @@ class TemplateScene(Lesson):
         for animation in animations:
             animation.run_time = run_time
         self.play(*([follow] if follow is not None else []), *animations, run_time=run_time)
+        self.floor = None
 
-    def _follow(self, start: int, count: int) -> Animation | None:
-        """The live items, frame by frame."""
-        pictures = [self._live_items(*self.told[start + n]) for n in range(count)]
+    # What lives.
+
+    def _follow(self, start: int, count: int, opening: bool) -> Animation | None:
+        """The live items, frame by frame; while the scene opens they come in with it."""
+        pictures = []
+        for n in range(count):
+            veil = smooth(n / count) if opening else 1.0
+            pictures.append(self._live_items(*self.told[start + n], veil))
         if self.moving not in self.mobjects:
             self.add(self.moving)
         if all(picture == pictures[0] for picture in pictures):
             self._show_live(pictures[0])
             return None
         last = len(pictures) - 1
+        ranks = [item.layer * 1000 + rank for picture in pictures for rank, item in picture]
+        self.floor = min(ranks, default=None)
 
         def follow(group: Mobject, alpha: float) -> None:
-            self._show_live(pictures[min(int(alpha * count + 1e-6), last)])
+            self._show_live(pictures[min(int(alpha * (count - 0.5) + 1e-6), last)])
 
         return UpdateFromAlphaFunc(self.moving, follow, rate_func=linear)
 
     def _show_live(self, items: tuple[tuple[int, Item], ...]) -> None:
-        if getattr(self, "_live_shown", None) != items:
-            self._live_shown = items
+        if self.live_shown != items:
+            self.live_shown = items
             self.moving.submobjects = [self.sheet.mobject(item, rank) for rank, item in items]
+
+    def get_moving_and_static_mobjects(self, animations: Any) -> tuple[list[Mobject], list[Mobject]]:
+        """Manim's own, and with live items: all that lies above the lowest of them is drawn anew in each frame."""
+        moving, static = super().get_moving_and_static_mobjects(animations)
+        if self.floor is None:
+            return moving, static
+        members = set(self.moving.get_family()) - {self.moving}
+        above = [one for one in static if one.z_index >= self.floor and one not in members]
+        drawn = [self.moving, *(one for one in moving if one not in members and one is not self.moving), *above]
+        return drawn, [one for one in static if one.z_index < self.floor and one not in members]
 
     # Items at a moment.
 
-    def _items(self, moment: Moment, frames: int) -> list[Item]:
+    def _items(self, moment: Moment, frames: int) -> list[tuple[bool, Item]]:
+        """All items of a moment, each with whether it lives."""
         view = self.view
-        drawn: list[Item] = [*view.still, *furniture.progress(view.regions, view.palette, len(view.scene.steps), moment)]
-        drawn += view.kind.draw(view.scene, view.trace, moment, view.stage)
-        drawn += self._caption(moment, frames)
-        drawn += furniture.footer(view.regions, view.palette, self._cited(moment))
-        return [item for item in drawn if item.alpha > 0.002 and item.name not in self.dropped]
+        around: list[Item] = [*view.still, *furniture.progress(view.regions, view.palette, len(view.scene.steps), moment)]
+        around += self._caption(moment, frames)
+        around += furniture.footer(view.regions, view.palette, self._cited(moment))
+        stage = view.kind.draw(view.scene, view.trace, moment, view.stage)
+        tagged = [(item.name in LIVE, item) for item in around] + [(self.lives(item), item) for item in stage]
+        seen = [pair for pair in tagged if pair[1].alpha > 0.002]
+        return sorted(seen, key=lambda pair: pair[1].layer)
 
     def _caption(self, moment: Moment, frames: int) -> list[Item]:
         """The caption's page, at rest: its motion is Manim's."""
@@ -201,34 +251,41 @@ class TemplateScene(Lesson):
         )
         return [replace(item, alpha=1.0) if isinstance(item, Text) else item for item in items]
 
-    def _still_items(self, moment: Moment, frames: int) -> list[tuple[int, Item]]:
-        """What is not live, with its rank in painting order."""
-        names = LIVE | self.live
-        ordered = in_paint_order(self._items(moment, frames))
-        return [(rank, item) for rank, item in enumerate(ordered) if item.name not in names]
+    def _still_items(self, moment: Moment, frames: int) -> list[Ranked]:
+        """What is not live, with its rank in painting order; a text is either there or not."""
+        still = [(rank, item) for rank, (live, item) in enumerate(self._items(moment, frames)) if not live]
+        whole = [(rank, replace(item, alpha=1.0) if isinstance(item, Text) else item) for rank, item in still if not isinstance(item, Text) or item.alpha >= HALF]  # fmt: skip
+        return whole
 
-    def _live_items(self, moment: Moment, frames: int) -> tuple[tuple[int, Item], ...]:
-        names = LIVE | self.live
-        ordered = in_paint_order(self._items(moment, frames))
-        return tuple((rank, item) for rank, item in enumerate(ordered) if item.name in names)
+    def _live_items(self, moment: Moment, frames: int, veil: float) -> tuple[Ranked, ...]:
+        found = []
+        for rank, (live, item) in enumerate(self._items(moment, frames)):
+            if live and item.name in LIVE:
+                found.append((rank + ABOVE, item))
+            elif live and item.alpha * veil > 0.002:
+                found.append((rank, replace(item, alpha=item.alpha * veil)))
+        return tuple(found)
+
+    def _ranked_shown(self) -> list[Ranked]:
+        return [(mobject.z_index - item.layer * 1000, item) for item, mobject in self.shown]
 
     # From one picture to the next.
 
-    def _take(self, items: Iterable[tuple[int, Item]]) -> list[tuple[Item, Mobject]]:
+    def _take(self, items: Iterable[Ranked]) -> list[tuple[Item, Mobject]]:
         """Mobjects for new items, remembered as shown."""
         made = [(item, self.sheet.mobject(item, rank)) for rank, item in items]
         self.shown += made
         return made
 
-    def _changes(self, target: list[tuple[int, Item]], moment: Moment) -> list[Animation]:
+    def _changes(self, target: list[Ranked], moment: Moment) -> list[Animation]:
         """Animations that turn what is shown into the target."""
         kept, changed, new, gone = matched(self.shown, target)
-        animations: list[Animation] = [FadeOut(mobject) for _, mobject in gone]
+        animations: list[Animation] = [FadeOut(mobject, rate_func=_soon) for _, mobject in gone]
         self.shown = list(kept)
         for (old, mobject), (rank, item) in changed:
             made = self.sheet.mobject(item, rank)
             if isinstance(item, Text) and isinstance(old, Text) and old.text != item.text:
-                animations += [FadeOut(mobject, rate_func=ease_out_cubic), self.enter(item, made)]
+                animations += [FadeOut(mobject, rate_func=_soon), _after(self.enter(item, made))]
                 self.shown.append((item, made))
             else:
                 animations.append(Transform(mobject, made, rate_func=smooth))
@@ -240,15 +297,10 @@ class TemplateScene(Lesson):
         return animations + self.stress(fresh + [(i, m) for i, m in self.shown if (i, m) not in fresh], moment)
 
 
-def grouped(animations: list[Animation], lag: float = 0.15) -> Animation:
-    """Several as one, each a little after the one before."""
-    return AnimationGroup(*animations, lag_ratio=lag)
+_soon = squish_rate_func(ease_in_cubic, 0.0, 0.4)
+"""Old words are gone before the new ones come: two texts never stand on each other."""
 
 
-def is_backdrop(item: Item) -> bool:
-    """Patches and cards: they come in without a show."""
-    return isinstance(item, Rect) and (item.name.endswith("patch") or item.name in ("card", "formula-slip"))
-
-
-def faded(mobject: Mobject) -> Animation:
-    return FadeIn(mobject)
+def _after(animation: Animation) -> Animation:
+    animation.rate_func = squish_rate_func(animation.rate_func, 0.35, 1.0)
+    return animation

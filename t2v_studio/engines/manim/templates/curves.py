@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from t2v_studio.engines.local.display import Circle, Item
 from t2v_studio.engines.local.kinds.base import Moment
 from t2v_studio.engines.local.kinds.timing import position
 from t2v_studio.engines.manim.template import TemplateScene
@@ -10,10 +11,10 @@ from t2v_studio.engines.manim.template import TemplateScene
 class DescentScene(TemplateScene):
     """The point rolls; tangent and step follow it."""
 
-    live = frozenset({"now", "tangent", "step", "loss", "visited", "path", ""})
+    live = frozenset({"now", "tangent", "step", "loss", "visited", "path"})
 
-    def events(self, moment: Moment) -> int:
-        return 0
+    def lives(self, item: Item) -> bool:
+        return item.name in self.live or (isinstance(item, Circle) and not item.name)
 
 
 class BiasVarianceScene(TemplateScene):

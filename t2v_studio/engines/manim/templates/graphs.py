@@ -11,6 +11,7 @@ class NeuralNetScene(TemplateScene):
     """Values run along the weights as pulses; each layer that has been reached is a beat."""
 
     live = frozenset({"pulse"})
+    changes_last = True
 
     def events(self, moment: Moment) -> int:
         scene = self.view.scene
@@ -22,6 +23,7 @@ class ComputeGraphScene(TemplateScene):
     """Values forward, gradients backward, node by node."""
 
     live = frozenset({"pulse"})
+    changes_last = True
 
     def events(self, moment: Moment) -> int:
         nodes = len(self.view.trace.nodes)
@@ -32,6 +34,7 @@ class GraphSearchScene(TemplateScene):
     """The frontier grows turn by turn."""
 
     live = frozenset({"pulse", "reach"})
+    changes_last = True
 
     def events(self, moment: Moment) -> int:
         return int(position(self.view.scene, moment, len(self.view.trace.expansions)) + 1e-9)
