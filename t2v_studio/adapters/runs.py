@@ -212,6 +212,27 @@ def publish(workspace: Workspace, part: Part, step: int, *, metrics: dict[str, A
     return card
 
 
+def publish_text(workspace: Workspace, part: Part, step: int, *, metrics: dict[str, Any]) -> AdapterCard:
+    """`publish` for a language model: PEFT's folder of a step. Raises NotFoundError."""
+    from t2v_studio.adapters.text_adapters import adopt_text
+
+    folder = part.adapters / step_name(step)
+    if not folder.is_dir():
+        raise NotFoundError(
+            "no_such_step", f"{part.name}: there is no adapter of step {step}.", "Each check writes one: see the table."
+        )
+    known = ("name", "base_model", "base_revision", "license", "data_hash", "made_from")
+    fields = read_json(part.folder / CARD_FIELDS)
+    kept = {name: value for name, value in metrics.items() if isinstance(value, int | float | str)}
+    return adopt_text(
+        workspace,
+        folder,
+        fields["family"],
+        metrics=kept | {"step": step},
+        **{name: fields[name] for name in known if fields.get(name)},
+    )
+
+
 def now_text() -> str:
     """The present in UTC, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from difflib import get_close_matches
 from typing import Any, Literal
 
@@ -10,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from t2v_studio.errors import InputError
 
 TEXT_GROUPS = ("Model", "Rows", "Adapter", "Learning", "Speed and memory", "Saving", "Checking", "Modelfile")
-QUANTISED = ("none", "int8", "nf4")
 
 
 def _group(name: str) -> dict[str, Any]:
@@ -179,9 +179,11 @@ class TextRecipe(BaseModel):
 
     def steps_for(self, rows: int) -> int:
         """Optimiser steps of the whole run over `rows` rows."""
-        if self.steps is not None:
-            return self.steps
-        return max(1, -(-int((self.epochs or 1) * rows) // self.effective_batch))
+        return self.steps if self.steps is not None else max(1, math.ceil((self.epochs or 1) * self.round_of(rows)))
+
+    def round_of(self, rows: int) -> int:
+        """Optimiser steps of one round through the rows; the last one may hold fewer."""
+        return math.ceil(rows / self.effective_batch)
 
 
 def parse_text_recipe(data: dict[str, Any], where: str = "recipe") -> TextRecipe:
