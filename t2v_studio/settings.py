@@ -103,6 +103,18 @@ class Settings(BaseSettings):
         description="A training that was cancelled has this long to finish its pass and save; then it is ended.",
     )
 
+    # Manim scenes that a language model writes
+    manim_model_id: str = Field(
+        "",
+        description="Chat model that writes Manim scenes: a name in data/planner_models.yaml, or a folder.",
+    )
+    manim_unconfined: bool = Field(
+        False, description="Run written Manim code even where it cannot be shut off from files and network."
+    )
+    manim_seconds: float = Field(
+        60.0, ge=5, le=600, description="A written Manim scene may take so long to be tried, in seconds."
+    )
+
     # studies
     clip_weights: Path | None = Field(
         None, description="Folder of a transformers CLIPModel for the CLIP measures. Empty: they are unavailable."
