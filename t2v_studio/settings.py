@@ -115,6 +115,10 @@ class Settings(BaseSettings):
         60.0, ge=5, le=600, description="A written Manim scene may take so long to be tried, in seconds."
     )
 
+    llama_cpp_path: Path | None = Field(
+        None, description="Checkout of llama.cpp, whose converter turns a merged language model into GGUF."
+    )
+
     # studies
     clip_weights: Path | None = Field(
         None, description="Folder of a transformers CLIPModel for the CLIP measures. Empty: they are unavailable."
