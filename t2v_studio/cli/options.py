@@ -11,10 +11,10 @@ import typer
 
 from t2v_studio.cli.output import note
 from t2v_studio.errors import InputError
-from t2v_studio.production.request import DIFFUSION_FIELDS, LENGTHS, VideoRequest, parse_request
+from t2v_studio.production.request import DIFFUSION_FIELDS, LENGTHS, MANIM_FIELDS, VideoRequest, parse_request
 from t2v_studio.studio import Studio
 
-_NOT_FLAGS = {"plan"}
+_NOT_FLAGS = {"plan", "manim_code"}
 _ONLY_RAG = ("rag_query", "rag_top_k")
 _ONLY_ADAPTER = ("lora_scale", "lora_trigger")
 
@@ -91,6 +91,8 @@ def request_from(context: typer.Context, studio: Studio, values: dict[str, Any],
         _yield(context, given, _ONLY_RAG)
     if (given | fixed).get("engine") != "diffusion":
         _yield(context, given, DIFFUSION_FIELDS)
+    if (given | fixed).get("engine") != "manim":
+        _yield(context, given, MANIM_FIELDS)
     if not given.get("adapter"):
         _yield(context, given, _ONLY_ADAPTER)
     if fixed.get("plan") is not None:

@@ -14,6 +14,7 @@ from t2v_studio.planning.plan import ScenePlan
 
 if TYPE_CHECKING:
     from t2v_studio.engines.diffusion.options import DiffusionOptions
+    from t2v_studio.engines.manim.options import ManimOptions
 
 Frames = Iterator[NDArray[np.uint8]]
 """Arrays of shape (height, width, 3) RGB or (height, width, 4) RGBA, one a frame."""
@@ -43,6 +44,8 @@ class SceneSettings(BaseModel):
     drop_leading: int = 0
     """Frames made in front of the scene and thrown away."""
     step_cache: bool | None = None
+    template: bool | None = None
+    """The Manim template draws a scene that a model was to write, for this reason."""
 
     def changes(self) -> dict[str, Any]:
         """Only what is set: empty for a scene that was drawn as its canvas says."""
@@ -55,7 +58,8 @@ class Canvas:
 
     scene_frames: number of frames of each scene, in the order of the plan.
     show_sources: the source footer; off in blind studies.
-    options: what only the diffusion engine reads. scene_settings: one a scene, or empty.
+    options: what only the diffusion engine reads; manim: what only the Manim engine reads.
+    scene_settings: one a scene, or empty.
     """
 
     width: int
@@ -69,6 +73,7 @@ class Canvas:
     guidance: float | None = None
     options: DiffusionOptions | None = None
     scene_settings: tuple[SceneSettings | None, ...] = ()
+    manim: ManimOptions | None = None
 
     def settings_of(self, index: int) -> SceneSettings:
         """The settings with which scene `index` starts."""

@@ -19,7 +19,7 @@ def engine(name: str, settings: Settings | None = None, workspace: Workspace | N
     if name not in ENGINES:
         raise unknown_name("engine", name, list(ENGINES))
     found, state = _built(name, settings, workspace)
-    if found is None or not state.ok:
+    if not state.ok:
         raise UnavailableError("engine_unavailable", state.message, state.hint)
     return found
 
@@ -33,7 +33,7 @@ def engine_rows(settings: Settings | None = None, workspace: Workspace | None = 
     return rows
 
 
-def _built(name: str, settings: Settings | None, workspace: Workspace | None) -> tuple[Engine | None, Availability]:
+def _built(name: str, settings: Settings | None, workspace: Workspace | None) -> tuple[Engine, Availability]:
     """An engine and whether this machine can run it at all."""
     if name == "local":
         from t2v_studio.engines.local.engine import LocalEngine
@@ -46,11 +46,7 @@ def _built(name: str, settings: Settings | None, workspace: Workspace | None) ->
         settings = settings or load_settings()
         diffusion = DiffusionEngine(settings, workspace or Workspace.at(settings.home))
         return diffusion, diffusion.libraries()
-    return None, _NO_MANIM
+    from t2v_studio.engines.manim.engine import ManimEngine
 
-
-_NO_MANIM = Availability(
-    False,
-    "The Manim engine is not part of this version yet.",
-    "Use --engine local. It will need: apt install libcairo2-dev libpango1.0-dev pkg-config, then pip install manim.",
-)
+    manim = ManimEngine(settings)
+    return manim, manim.availability()

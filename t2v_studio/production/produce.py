@@ -24,6 +24,7 @@ from t2v_studio.production.record import Arm, VideoRecord
 from t2v_studio.production.render import Rendered, Watch, render_scenes
 from t2v_studio.production.request import VideoRequest
 from t2v_studio.production.settle import settled
+from t2v_studio.production.writing import write_prompts
 from t2v_studio.settings import Settings
 from t2v_studio.video import subtitles
 from t2v_studio.video.encode import Encoded, Encoder
@@ -103,6 +104,7 @@ def produce(
     started = time.perf_counter()
     instead = (local or _local_engine) if request.fallback_local_on_fail and engine.name != "local" else None
     engine, notices = _able(engine, instead, request)
+    planned = write_prompts(request, planned, engine, settings=settings, workspace=workspace, report=report)
     request, plan, canvas, rounded = settled(request, planned.plan, engine, settings)
     canvas = replace(canvas, scene_settings=scene_settings)
     notices = [*planned.notices, *notices, *rounded, *_engine_notices(engine, plan, canvas)]
@@ -276,7 +278,7 @@ def _record(
         arm=arm,
         pair_id=pair_id,
         created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        request=request,
+        request=_with_code(request, rendered),
         plan=plan,
         evidence=planned.evidence,
         grounding=planned.grounding,
@@ -296,6 +298,15 @@ def _record(
         video_sha256="",
         frames_sha256=encoded.frames_sha256,
     )
+
+
+def _with_code(request: VideoRequest, rendered: Rendered) -> VideoRequest:
+    """The request with the code that drew its written Manim scenes, "" for those that fell back to the template, so
+    that the video can be made again without asking the model."""
+    if request.manim_scenes != "written":
+        return request
+    found = {scene.id: scene.details["written"]["code"] if "written" in scene.details else "" for scene in rendered.scenes}  # fmt: skip
+    return request.model_copy(update={"manim_code": found})
 
 
 def _adapter(rendered: Rendered) -> dict[str, Any] | None:

@@ -8,12 +8,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from t2v_studio.engines.diffusion.options import DiffusionOptions
 from t2v_studio.engines.diffusion.presets import Preset, preset
+from t2v_studio.engines.manim.options import ManimOptions
 from t2v_studio.errors import InputError
 from t2v_studio.planning.plan import ScenePlan
 
 LENGTHS = ("seconds", "frames", "scene_frames")
 DIFFUSION_FIELDS = tuple(DiffusionOptions.model_fields)
 """Fields of a request that only the diffusion engine reads."""
+MANIM_FIELDS = tuple(ManimOptions.model_fields)
+"""Fields of a request that only the Manim engine reads."""
 
 
 class _Video(BaseModel):
@@ -58,7 +61,7 @@ class _Video(BaseModel):
     plan: ScenePlan | None = Field(None, description="A plan to draw as it stands; nothing is planned again.")
 
 
-class VideoRequest(DiffusionOptions, _Video):
+class VideoRequest(DiffusionOptions, ManimOptions, _Video):
     """One video. A value that is None is chosen by the engine, the template or the reading time.
 
     The command line's flags, the page's fields and T2V_ variables carry these names. A preset is put in
@@ -92,11 +95,19 @@ class VideoRequest(DiffusionOptions, _Video):
             raise ValueError("--plan and --use-rag exclude each other: a plan already holds its evidence")
         if self.plan is not None and self.use_llm_planner:
             raise ValueError("--plan and --use-llm-planner exclude each other: a plan is drawn as it stands")
+        if self.manim_scenes == "written" and self.engine != "manim":
+            raise ValueError("--manim-scenes written needs --engine manim")
+        if self.manim_code and self.manim_scenes != "written":
+            raise ValueError("manim_code is code of written scenes: it needs manim_scenes written")
         return self
 
     def diffusion(self) -> DiffusionOptions:
         """What only the diffusion engine reads."""
         return DiffusionOptions(**{name: getattr(self, name) for name in DIFFUSION_FIELDS})
+
+    def manim(self) -> ManimOptions:
+        """What only the Manim engine reads."""
+        return ManimOptions(**{name: getattr(self, name) for name in MANIM_FIELDS})
 
 
 def _added(chosen: Preset, data: dict[str, Any]) -> dict[str, Any]:

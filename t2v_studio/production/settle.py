@@ -73,6 +73,7 @@ def settled(
         steps=request.steps,
         guidance=request.guidance,
         options=request.diffusion() if diffusion else None,
+        manim=request.manim() if engine.name == "manim" else None,
     )
     return request, plan, canvas, notices
 
