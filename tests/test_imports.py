@@ -30,6 +30,7 @@ LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 FACADE_ONLY = {"ui", "cli"}
 CONTRACT_TYPES = {
     "t2v_studio.adapters.recipe",
+    "t2v_studio.adapters.text_recipe",
     "t2v_studio.library.passages",
     "t2v_studio.planning.plan",
     "t2v_studio.planning.visuals",

@@ -13,6 +13,9 @@ from t2v_studio.errors import ConflictError, InputError, unknown_name
 SCALE, SCALE_MIN, SCALE_MAX = 0.7, 0.0, 1.5
 """Scale and limits where an adapter comes without its own."""
 
+TEXT_FAMILIES = ("llama", "qwen3", "lfm2")
+"""Families of language models; every other is of video models."""
+
 Format = Literal["peft", "comfyui", "kohya"]
 Profile = Literal["auto", "none", "academic_infographic"]
 Experts = Literal["both", "high", "low", "pair"]
@@ -27,7 +30,7 @@ class AdapterCard(BaseModel):
     name: str = Field(min_length=1, max_length=120)
     base_model: str = Field("", max_length=200, description="Model that it was trained on; empty where nobody knows.")
     base_revision: str = Field("", max_length=80)
-    family: str = Field("", description="wan, cogvideox or ltx, read from the keys; empty where they fit several.")
+    family: str = Field("", description="wan, cogvideox, ltx, llama, qwen3 or lfm2; empty where the keys fit several.")
     made_for: str = Field("", description="What the shapes tell of the base, in words.")
     width: int = Field(0, ge=0, description="Size of the base's hidden states; 0 where the layers do not tell.")
     also_for: list[str] = Field(default_factory=list, description="Other models that it may be used on.")
@@ -55,6 +58,11 @@ class AdapterCard(BaseModel):
     notes: str = Field("", max_length=4000)
     made_from: str = Field("", max_length=300, description="File, or training run, that it came from.")
     created_at: str
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is for a language model."""
+        return self.family in TEXT_FAMILIES
 
     @model_validator(mode="after")
     def _scales_in_order(self) -> AdapterCard:

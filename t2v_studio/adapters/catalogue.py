@@ -110,6 +110,10 @@ def load_state(workspace: Workspace, adapter_id: str) -> AdapterState:
     from t2v_studio.adapters.state import read_state
 
     card = adapter(workspace, adapter_id)
+    if card.is_text:
+        raise InputError(
+            "adapter_wrong_base", f"adapter: {card.name} is of a language model.", "Choose one of a video model."
+        )
     first, second = weights(workspace, card)
     state = read_state(
         first,

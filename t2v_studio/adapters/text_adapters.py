@@ -9,19 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from t2v_studio.adapters.card import AdapterCard, card_from, write_card
+from t2v_studio.adapters.card import TEXT_FAMILIES, AdapterCard, card_from, write_card
 from t2v_studio.adapters.catalogue import CARD, adapter
 from t2v_studio.adapters.files import CONFIG_MAX_BYTES, MAX_BYTES, PEFT_CONFIG, WEIGHTS, copy_checked, read_header
 from t2v_studio.errors import InputError
 from t2v_studio.workspace import Workspace, new_id
 
-TEXT_FAMILIES = ("llama", "qwen3", "lfm2")
 PEFT_WEIGHTS = "adapter_model.safetensors"
 _FACTOR = re.compile(r"^base_model\.model\.(?P<layer>.+)\.lora_(?P<side>[AB])\.weight$")
-
-
-def is_text(card: AdapterCard) -> bool:
-    return card.family in TEXT_FAMILIES
 
 
 def peft_config(folder: Path) -> dict[str, Any]:

@@ -60,7 +60,10 @@ def model_card(workspace: Workspace, card: AdapterCard, repository: str = "") ->
     lines = [f"---\n{yaml.safe_dump(head, sort_keys=False)}---\n", f"# {repository.partition('/')[2] or card.name}\n"]
     lines += [f"A LoRA of {base}{f' at {card.base_revision}' if card.base_revision else ''}. {TASKS[recipe.task]}\n"]
     lines += _data(card, fields)
-    lines += ["## Training\n", f"{card.modules} layers ({', '.join(card.targets)}), rank {card.rank}, alpha {card.alpha:g}.\n"]
+    lines += [
+        "## Training\n",
+        f"{card.modules} layers ({', '.join(card.targets)}), rank {card.rank}, alpha {card.alpha:g}.\n",
+    ]
     lines += ["```yaml", yaml.safe_dump(_shared(recipe), sort_keys=False, allow_unicode=True).rstrip(), "```\n"]
     lines += _figures(card, evaluation)
     lines += ["## Use\n", "```python", _python(repository or "FOLDER", base), "```\n"]
@@ -71,7 +74,7 @@ def model_card(workspace: Workspace, card: AdapterCard, repository: str = "") ->
 def _shared(recipe: TextRecipe) -> dict[str, Any]:
     """The recipe without what is of this machine alone."""
     fields = recipe.model_dump(mode="json", exclude={"push_to", "logger", "about"})
-    if "/" in recipe.model and not recipe.model.count("/") == 1:
+    if "/" in recipe.model and recipe.model.count("/") != 1:
         fields["model"] = recipe.model.rstrip("/").rpartition("/")[2]
     return fields
 
@@ -103,7 +106,9 @@ def _figures(card: AdapterCard, evaluation: dict[str, Any]) -> list[str]:
     if rows:
         columns = [one for one in evaluation["columns"] if any(row.get(one["name"]) is not None for row in rows)]
         lines += ["", "| | " + " | ".join(one["label"] for one in columns) + " |", "|---" * (len(columns) + 1) + "|"]
-        lines += [f"| {row['who']} | " + " | ".join(_number(row.get(one["name"])) for one in columns) + " |" for row in rows]
+        lines += [
+            f"| {row['who']} | " + " | ".join(_number(row.get(one["name"])) for one in columns) + " |" for row in rows
+        ]
         lines += ["", *(f"- {note}" for note in evaluation.get("notes", []))]
         lines += _samples(evaluation)
     return [*lines, ""]

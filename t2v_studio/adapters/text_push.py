@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from t2v_studio.adapters.catalogue import find
-from t2v_studio.adapters.text_adapters import is_text, peft_folder
+from t2v_studio.adapters.text_adapters import peft_folder
 from t2v_studio.adapters.text_card import model_card
 from t2v_studio.errors import InputError, StudioError, UnavailableError
 from t2v_studio.workspace import Workspace
@@ -37,7 +37,7 @@ def plan_push(workspace: Workspace, adapter: str, repo: str, *, private: bool = 
     if not _REPO.match(repo):
         raise InputError("bad_repo", f"repo: {repo!r} is no name of a repository.", "Write owner/name.")
     card = find(workspace, adapter)
-    if not is_text(card):
+    if not card.is_text:
         raise InputError("not_text", f"adapter: {card.name} is of a video model.", "Push it with the recipe's push_to.")
     with tempfile.TemporaryDirectory(prefix="t2v-push-") as name:
         files = {path.name: path.read_bytes() for path in sorted(peft_folder(workspace, card, Path(name)).iterdir())}
@@ -60,7 +60,9 @@ def push(ready: PushPlan, token: str) -> str:
     A repository that is there already and is public gets nothing while `private` was asked for.
     """
     if not token:
-        raise UnavailableError("no_token", "HF_TOKEN is not set.", "Set it in the environment to a token that may write.")
+        raise UnavailableError(
+            "no_token", "HF_TOKEN is not set.", "Set it in the environment to a token that may write."
+        )
     from huggingface_hub import CommitOperationAdd
 
     api = hub(token)

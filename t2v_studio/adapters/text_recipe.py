@@ -54,7 +54,11 @@ class TextRecipe(BaseModel):
         json_schema_extra=_ROWS,
     )
     max_length: int = Field(
-        1024, ge=32, le=131_072, description="Tokens of a row; what is longer is cut at its end.", json_schema_extra=_ROWS
+        1024,
+        ge=32,
+        le=131_072,
+        description="Tokens of a row; what is longer is cut at its end.",
+        json_schema_extra=_ROWS,
     )
     validation_share: float = Field(
         0.1,
@@ -83,9 +87,7 @@ class TextRecipe(BaseModel):
     steps: int | None = Field(
         None, ge=1, le=1_000_000, description="Optimiser steps, instead of epochs.", json_schema_extra=_LEARNING
     )
-    epochs: float | None = Field(
-        3, gt=0, le=1000, description="Rounds through the rows.", json_schema_extra=_LEARNING
-    )
+    epochs: float | None = Field(3, gt=0, le=1000, description="Rounds through the rows.", json_schema_extra=_LEARNING)
     batch_size: int = Field(1, ge=1, le=512, description="Rows in one forward pass.", json_schema_extra=_LEARNING)
     accumulation: int = Field(
         4,
@@ -108,7 +110,11 @@ class TextRecipe(BaseModel):
     )
     weight_decay: float = Field(0.0, ge=0, le=1, description="Pull of the weights to 0.", json_schema_extra=_LEARNING)
     clip_norm: float = Field(
-        1.0, ge=0, le=1000, description="Largest norm of a step's gradient; 0 does not clip.", json_schema_extra=_LEARNING
+        1.0,
+        ge=0,
+        le=1000,
+        description="Largest norm of a step's gradient; 0 does not clip.",
+        json_schema_extra=_LEARNING,
     )
     seed: int = Field(
         42, ge=0, le=2**31 - 1, description="Order of rows, dropout and first weights.", json_schema_extra=_LEARNING
@@ -119,7 +125,11 @@ class TextRecipe(BaseModel):
     )
 
     save_every: int | None = Field(
-        None, ge=1, le=100_000, description="Steps between checkpoints. Empty: at each check.", json_schema_extra=_SAVING
+        None,
+        ge=1,
+        le=100_000,
+        description="Steps between checkpoints. Empty: at each check.",
+        json_schema_extra=_SAVING,
     )
     keep_checkpoints: int = Field(
         2, ge=1, le=100, description="Checkpoints that are kept for going on.", json_schema_extra=_SAVING
@@ -152,7 +162,9 @@ class TextRecipe(BaseModel):
     top_p: float = Field(0.9, gt=0, le=1, description="For Ollama.", json_schema_extra=_FILE)
     top_k: int = Field(40, ge=0, le=1000, description="For Ollama.", json_schema_extra=_FILE)
     repeat_penalty: float = Field(1.0, gt=0, le=3, description="For Ollama.", json_schema_extra=_FILE)
-    num_ctx: int = Field(4096, ge=64, le=1_000_000, description="Window in tokens, for Ollama.", json_schema_extra=_FILE)
+    num_ctx: int = Field(
+        4096, ge=64, le=1_000_000, description="Window in tokens, for Ollama.", json_schema_extra=_FILE
+    )
     num_predict: int = Field(
         1024, ge=1, le=100_000, description="Longest answer in tokens, here and for Ollama.", json_schema_extra=_FILE
     )

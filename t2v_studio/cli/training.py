@@ -2,68 +2,39 @@
 
 from __future__ import annotations
 
-import inspect
-import typing
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from t2v_studio.adapters.recipe import Recipe
+from t2v_studio.adapters.text_recipe import TextRecipe
+from t2v_studio.cli import text_training
 from t2v_studio.cli.output import JsonFlag, follow, note, print_json, say, table
+from t2v_studio.cli.recipe_flags import changes_of, with_flags_of
 from t2v_studio.errors import StudioError
 from t2v_studio.jobs.model import Job
 from t2v_studio.studio import Studio
 
-app = typer.Typer(help="Train adapters: dry run, video, resume, validate, list, show.", no_args_is_help=True)
+app = typer.Typer(
+    help="Train adapters: dry run, video, text, resume, validate, evaluate, export, list, show.", no_args_is_help=True
+)
 
-_NOT_FLAGS = ("name", "about")
 WORSE = 1
 RecipeName = Annotated[str, typer.Option("--recipe", "-r", help="A recipe's name, or a YAML file.")]
 Dataset = Annotated[
     Path, typer.Option("--manifest", "--dataset", "-d", help="A manifest.jsonl, or a folder of clips with captions.")
 ]
+TextRecipeName = Annotated[str, typer.Option("--recipe", "-r", help="A text recipe's name, or a YAML file.")]
+TextDataset = Annotated[
+    Path,
+    typer.Option("--dataset", "-d", help="A folder with train.jsonl and test.jsonl, or one JSONL, JSON or CSV file."),
+]
 RunId = Annotated[str, typer.Argument(help="Id of a run (see `t2v train list`).")]
 
 
-def with_recipe_flags(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command one flag for each field of Recipe. A flag that was not given is None and leaves the recipe's own."""
-    own = list(inspect.signature(command, eval_str=True).parameters.values())
-    own = [parameter for parameter in own if parameter.kind is not inspect.Parameter.VAR_KEYWORD]
-    flags = [_flag(name) for name in Recipe.model_fields if name not in _NOT_FLAGS]
-    parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in [*own, *flags]]
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return command
-
-
-def _flag(name: str) -> inspect.Parameter:
-    field = Recipe.model_fields[name]
-    kinds = [one for one in typing.get_args(field.annotation) if one is not type(None)]
-    optional = type(None) in typing.get_args(field.annotation)
-    kind: Any = kinds[0] if optional and len(kinds) == 1 else field.annotation
-    if typing.get_origin(kind) is Literal:
-        choices = typing.get_args(kind)
-        help_text, kind = f"{field.description} One of: {', '.join(choices)}.", str
-    else:
-        help_text = field.description or ""
-    flag = name.replace("_", "-")
-    names = [f"--{flag}/--no-{flag}"] if kind is bool else [f"--{flag}"]
-    group = (field.json_schema_extra or {}).get("group") if isinstance(field.json_schema_extra, dict) else None
-    option = typer.Option(*names, help=help_text, rich_help_panel=str(group) if group else None)
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
-    )
-
-
-def _changes(values: dict[str, Any]) -> dict[str, Any]:
-    """The flags that were given; an empty text clears a field that may be empty."""
-    return {name: value for name, value in values.items() if value is not None and value != []}
-
-
 @app.command("video")
-@with_recipe_flags
+@with_flags_of(Recipe)
 def train_video(
     dataset: Dataset,
     recipe: RecipeName = "wan_course",
@@ -78,7 +49,7 @@ def train_video(
 ) -> None:
     """Train a LoRA of a video model: cache clips, cache captions, train, check, put the best into the catalogue."""
     studio = Studio()
-    chosen = studio.training.recipe(recipe, **_changes(values))
+    chosen = studio.training.recipe(recipe, **changes_of(values))
     job = studio.training.submit_training(chosen, dataset, title=title, scenarios=scenarios, stage=stage, npz=npz)
     if not json:
         note(f"run: {job.spec['run']}")
@@ -110,17 +81,55 @@ def _print_results(found: dict[str, Any], json: bool) -> None:
         say(f"use it: t2v generate --engine diffusion --adapter {found['adapter']} --topic ...")
 
 
+def _print_text_results(found: dict[str, Any], json: bool) -> None:
+    """Of a run of a language model: the same, with its own next step."""
+    _print_results(found | {"adapter": ""}, json)
+    if not json:
+        say(f"judge it: t2v train evaluate {found['run']}   take it away: t2v train export {found['adapter']}")
+
+
+@app.command("text")
+@with_flags_of(TextRecipe)
+def train_text(
+    dataset: TextDataset,
+    recipe: TextRecipeName = "text_smoke",
+    title: Annotated[str, typer.Option("--title", help="What the run is called.")] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Rows, layers, memory and steps alone; train nothing.")
+    ] = False,
+    json: JsonFlag = False,
+    **values: Any,
+) -> None:
+    """Train a LoRA of a language model by TRL; the checkpoint with the lowest held-out loss goes into the catalogue."""
+    studio = Studio()
+    chosen = studio.training.text_recipe(recipe, **changes_of(values))
+    if dry_run:
+        text_training.show_dry_run(studio.training.dry_run(chosen, dataset), json)
+        return
+    job = studio.training.submit_training(chosen, dataset, title=title)
+    if not json:
+        note(f"run: {job.spec['run']}")
+    found = _followed(studio, job, json)
+    if json:
+        print_json(found)
+    else:
+        _print_text_results(found, json)
+
+
 @app.command("dry-run")
-@with_recipe_flags
+@with_flags_of(Recipe)
 def dry_run(
     dataset: Dataset,
     recipe: RecipeName = "wan_course",
     json: JsonFlag = False,
     **values: Any,
 ) -> None:
-    """What a training would need: clips per bucket, what is dropped, memory, seconds a step, disk. Nothing is loaded."""
+    """What a training would need: clips per bucket, what is dropped, memory, seconds a step, disk. Nothing is loaded.
+
+    For a language model: t2v train text --dry-run.
+    """
     studio = Studio()
-    found = studio.training.dry_run(studio.training.recipe(recipe, **_changes(values)), dataset)
+    found = studio.training.dry_run(studio.training.recipe(recipe, **changes_of(values)), dataset)
     if json:
         print_json(found)
         return
@@ -151,10 +160,12 @@ def dry_run(
 
 @app.command("smoke")
 def smoke(recipe: RecipeName = "tiny_smoke", json: JsonFlag = False) -> None:
-    """Two steps of a recipe on a tiny random model: train, save, load again, compare."""
+    """Two steps of a recipe on a tiny random model: train, save, load again, compare. text_smoke tries language models."""
     found = Studio().training.smoke(recipe)
     if json:
         print_json(found)
+    elif found.get("kind") == "text":
+        text_training.show_smoke(found)
     else:
         say(
             f"{found['recipe']}: {found['steps']} steps on {found['model']}, saved and loaded alike, {found['seconds']:.1f} s"
@@ -165,7 +176,8 @@ def smoke(recipe: RecipeName = "tiny_smoke", json: JsonFlag = False) -> None:
 def resume(run: RunId, json: JsonFlag = False) -> None:
     """Go on with a run from its last checkpoint; the weights come out as if it had never stopped."""
     studio = Studio()
-    _print_results(_followed(studio, studio.training.resume(run), json), json)
+    shown = _print_text_results if studio.training.run(run)["kind"] == "text" else _print_results
+    shown(_followed(studio, studio.training.resume(run), json), json)
 
 
 @app.command("validate")
@@ -208,13 +220,16 @@ def _number(value: float | None) -> str:
 def list_runs(json: JsonFlag = False) -> None:
     """Recipes that ship, and the runs there are."""
     desk = Studio().training
-    recipes, runs = desk.recipes(), desk.runs()
+    recipes, runs = [*desk.recipes(), *desk.recipes("text")], desk.runs()
     if json:
         print_json(
-            {"recipes": [{key: row[key] for key in ("name", "model", "about")} for row in recipes], "runs": runs}
+            {
+                "recipes": [{key: row[key] for key in ("name", "kind", "model", "about")} for row in recipes],
+                "runs": runs,
+            }
         )
         return
-    table(recipes, ("name", "model", "about"))
+    table(recipes, ("name", "kind", "model", "about"))
     if not runs:
         say("\nNo run yet. Start one with: t2v train video --recipe tiny_smoke --manifest MANIFEST")
         return
@@ -240,6 +255,9 @@ def show(run: RunId, json: JsonFlag = False) -> None:
     say(f"{found['last'].get('stage', '')}  {found['last'].get('message', '')}".strip())
     for part in found["parts"]:
         say(f"\n{part['name']}")
+        if found["kind"] == "text":
+            table(part["table"], ("step", "epoch", "val_loss", "val_accuracy", "place", "chosen", "state"))
+            continue
         columns = (
             "step",
             "val_loss",
@@ -299,3 +317,6 @@ def sample(run: RunId, json: JsonFlag = False) -> None:
 def stop(run: RunId, json: JsonFlag = False) -> None:
     """Stop after the present step, with a checkpoint to go on from."""
     _signal(run, "stop", f"It stops after this step. Go on with: t2v train resume {run}", json)
+
+
+text_training.register(app)

@@ -44,12 +44,19 @@ class AdapterShelf:
         return self._row(card) | {"folder": str(self._workspace.adapter(card.id))}
 
     def choices(self, model_id: str = "") -> list[tuple[str, str]]:
-        """(label, id) of the adapters that may be used on a model, newest first; of all without a model."""
+        """(label, id) of the adapters that may be used on a video model, newest first; of all without a model."""
         from t2v_studio.adapters.catalogue import catalogue
 
         names = self._names(model_id) if model_id else ()
-        fitting = (card for card in catalogue(self._workspace) if not names or self._fits(card, names))
-        return [(_label(card), card.id) for card in fitting]
+        cards = (card for card in catalogue(self._workspace) if not card.is_text)
+        return [(_label(card), card.id) for card in cards if not names or self._fits(card, names)]
+
+    def text_choices(self, family: str = "") -> list[tuple[str, str]]:
+        """(label, id) of the adapters of language models, newest first; of one family where it is named."""
+        from t2v_studio.adapters.catalogue import catalogue
+
+        cards = (card for card in catalogue(self._workspace) if card.is_text)
+        return [(f"{one.name} ({one.base_model})", one.id) for one in cards if family in ("", one.family)]
 
     def presets(self) -> list[dict[str, Any]]:
         """Rows: the fields of a preset, and adapter_id, empty where its adapter is not in the catalogue yet."""
@@ -143,6 +150,10 @@ class AdapterShelf:
         from t2v_studio.adapters.export import export
 
         card = find(self._workspace, id_or_name)
+        if card.is_text:
+            raise InputError(
+                "text_adapter", f"{card.name} is of a language model.", f"Use: t2v train export {card.id} --target gguf"
+            )
         paths = export(load_state(self._workspace, card.id), card, target, output)
         return {"id": card.id, "name": card.name, "format": target, "files": [str(path) for path in paths]}
 

@@ -26,20 +26,26 @@ STOPPED = 3
 
 
 def command(folder: Path, *arguments: str, cards: int = 0) -> list[str]:
-    """What starts the trainer of a run: plain Python, or accelerate where there are several cards."""
-    module = ["training.video.run", str(folder), *arguments]
-    if cards > 1:
+    """What starts the trainer of a run: plain Python, or accelerate where there are several cards for a video model."""
+    trains = TrainingRun(folder).trains
+    module = [f"training.{trains}.run", str(folder), *arguments]
+    if cards > 1 and trains == "video":
         launch = ["-m", "accelerate.commands.launch", "--num_processes", str(cards), "--num_machines", "1"]
         return [sys.executable, *launch, "--mixed_precision", "no", "--dynamo_backend", "no", "-m", *module]
     return [sys.executable, "-m", *module]
 
 
-def environment(settings: Settings, workspace: Workspace, cards: int = 0) -> dict[str, str]:
-    """The worker's environment; the trainer leaves by itself when this process is gone."""
+def environment(settings: Settings, workspace: Workspace, cards: int = 0, *, one_card: bool = False) -> dict[str, str]:
+    """The worker's environment; the trainer leaves by itself when this process is gone.
+
+    one_card: show it the first card alone, since TRL in one process refuses to see several.
+    """
     found = worker_environment(settings, workspace) | {"T2V_TRAIN_PARENT": str(os.getpid())}
     found["TOKENIZERS_PARALLELISM"] = "false"
     if cards:
         found.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
+    if cards > 1 and one_card:
+        found["CUDA_VISIBLE_DEVICES"] = found.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
     return found
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from t2v_studio.adapters.ranking import standings
-from t2v_studio.adapters.recipe import Recipe, parse_recipe, read_recipe, recipe_files
+from t2v_studio.adapters.recipe import Kind, Recipe, parse_recipe, read_recipe, read_text_recipe, recipe_files
 from t2v_studio.adapters.runs import (
     SIGNALS,
     Part,
@@ -17,14 +17,17 @@ from t2v_studio.adapters.runs import (
     create_run,
     find_run,
     publish,
+    publish_text,
     read_json,
     read_lines,
     step_name,
 )
+from t2v_studio.adapters.text_recipe import TextRecipe
 from t2v_studio.errors import ConflictError, InputError, StudioError, unknown_name
 from t2v_studio.jobs.card import cards
 from t2v_studio.jobs.locks import is_held
 from t2v_studio.jobs.model import Job
+from t2v_studio.jobs.text_training import TextTraining, text_metrics, text_table
 from t2v_studio.jobs.trainer_process import ask, command
 from t2v_studio.settings import Settings
 from t2v_studio.workspace import Workspace
@@ -34,8 +37,8 @@ DRY_RUN_S, SMOKE_S = 120.0, 300.0
 KINDS = ("train", "check_adapter")
 
 
-class TrainingDesk:
-    """Recipes, runs and what came of them. Rows are plain dicts, ready for JSON."""
+class TrainingDesk(TextTraining):
+    """Recipes, runs and what came of them, of video models and of language models. Rows are plain dicts, ready for JSON."""
 
     def __init__(
         self,
@@ -51,13 +54,13 @@ class TrainingDesk:
         self._active = active
 
     # --- before a run ------------------------------------------------------------------------
-    def recipes(self) -> list[dict[str, Any]]:
-        """Rows: name, about, model, error, and recipe (its fields). One that cannot be read is a row with its error."""
+    def recipes(self, kind: Kind = "video") -> list[dict[str, Any]]:
+        """Rows: name, kind, about, model, error, and recipe (its fields). One that cannot be read is a row with its error."""
         rows = []
-        for name in recipe_files():
-            row: dict[str, Any] = {"name": name, "about": "", "model": "", "error": "", "recipe": {}}
+        for name in recipe_files(kind):
+            row: dict[str, Any] = {"name": name, "kind": kind, "about": "", "model": "", "error": "", "recipe": {}}
             try:
-                recipe = read_recipe(name)
+                recipe = read_text_recipe(name) if kind == "text" else read_recipe(name)
             except StudioError as error:
                 rows.append(row | {"error": error.message})
                 continue
@@ -72,13 +75,14 @@ class TrainingDesk:
         """A recipe from the fields of a form. Raises InputError that names the field."""
         return parse_recipe(fields)
 
-    def dry_run(self, recipe: Recipe, dataset: Path | str) -> dict[str, Any]:
+    def dry_run(self, recipe: Recipe | TextRecipe, dataset: Path | str) -> dict[str, Any]:
         """What the training would need: clips, buckets, dropped, notices, parameters, steps, epochs, memory_gib, speed, disk.
 
+        Of a language model: rows, findings, tokens, preview, targets, parameters, steps, epochs, memory_gib, disk, notices.
         Nothing is loaded but configs. Raises InputError, NotFoundError, UnavailableError.
         """
         return self._ask(
-            "training.video.estimate",
+            f"training.{kind_of(recipe)}.estimate",
             "--recipe",
             "-",
             "--dataset",
@@ -88,9 +92,19 @@ class TrainingDesk:
         )
 
     def smoke(self, name_or_path: str = "tiny_smoke") -> dict[str, Any]:
-        """Two steps of a recipe on a tiny model: ok, model, losses, difference, seconds. Raises StudioError."""
-        self.recipe(name_or_path)
-        return self._ask("training.video.smoke", "--recipe", str(name_or_path), limit_s=SMOKE_S)
+        """Two steps of a recipe on a tiny model: ok, model, losses, difference, seconds. Raises StudioError.
+
+        Of a language model: ok, families[] (losses, reload_difference, merge_difference, gguf_bytes), seconds.
+        """
+        kind: Kind = "video"
+        try:
+            self.recipe(name_or_path)
+        except InputError as error:
+            if error.code != "wrong_recipe_kind":
+                raise
+            self.text_recipe(name_or_path)
+            kind = "text"
+        return self._ask(f"training.{kind}.smoke", "--recipe", str(name_or_path), limit_s=SMOKE_S)
 
     def _ask(self, module: str, *arguments: str, given: str = "", limit_s: float) -> dict[str, Any]:
         answer: dict[str, Any] = ask(
@@ -101,7 +115,7 @@ class TrainingDesk:
     # --- runs --------------------------------------------------------------------------------
     def submit_training(
         self,
-        recipe: Recipe,
+        recipe: Recipe | TextRecipe,
         dataset: Path | str,
         *,
         title: str = "",
@@ -148,6 +162,8 @@ class TrainingDesk:
         from t2v_studio.adapters.catalogue import find
 
         card = find(self._workspace, adapter_id)
+        if card.is_text:
+            raise InputError("text_adapter", f"{card.name} is of a language model.", "Use: t2v train evaluate")
         own = self._run_of(card.made_from)
         chosen = recipe or (own.recipe if own else None)
         if chosen is None:
@@ -196,7 +212,7 @@ class TrainingDesk:
 
     # --- looking -----------------------------------------------------------------------------
     def runs(self) -> list[dict[str, Any]]:
-        """Rows, newest first: run, title, state, recipe, model, created_at, step, total, adapter, job, error."""
+        """Rows, newest first: run, kind, title, state, recipe, model, created_at, step, total, adapter, job, error."""
         return [self._row(run) for run in all_runs(self._workspace)[:RUNS_MAX] if run.info.get("kind") != "check"]
 
     def run(self, run_id: str) -> dict[str, Any]:
@@ -208,16 +224,20 @@ class TrainingDesk:
         return self._row(run) | {
             "dataset": run.info.get("dataset", ""),
             "scenarios": bool(run.info.get("scenarios")),
-            "recipe_fields": run.recipe.model_dump(mode="json"),
+            "recipe_fields": run.any_recipe.model_dump(mode="json"),
             "command": shlex.join(command(run.folder, cards=cards())),
-            "parts": [self._part(part) for part in run.parts],
+            "parts": [self._part(part, run.trains) for part in run.parts],
         }
 
     def publish(self, run_id: str, part: str, step: int) -> dict[str, Any]:
         """Put the adapter of a step into the catalogue, kept or moved aside; its card. Raises NotFoundError."""
-        found = next((one for one in find_run(self._workspace, run_id).parts if one.name == part), None)
+        run = find_run(self._workspace, run_id)
+        found = next((one for one in run.parts if one.name == part), None)
         if found is None:
-            raise unknown_name("part", part, [one.name for one in find_run(self._workspace, run_id).parts])
+            raise unknown_name("part", part, [one.name for one in run.parts])
+        if run.trains == "text":
+            row = next((row for row in text_table(found) if row["step"] == step), {})
+            return publish_text(self._workspace, found, step, metrics=text_metrics(row)).model_dump(mode="json")
         row = next((row for row in _table(found) if row["step"] == step), {})
         metrics = {
             name: row.get(name) for name in ("val_loss", "warp_error", "warp_score", "motion", "clip_text", "frozen")
@@ -230,6 +250,7 @@ class TrainingDesk:
         result = run.part().result
         return {
             "run": run.id,
+            "kind": run.trains,
             "title": info.get("title", ""),
             "state": self._state(run),
             "recipe": _name_of(run),
@@ -258,7 +279,7 @@ class TrainingDesk:
     def _job_of(self, run: TrainingRun) -> Job | None:
         return next((job for job in self._active() if job.kind in KINDS and job.spec.get("run") == run.id), None)
 
-    def _part(self, part: Part) -> dict[str, Any]:
+    def _part(self, part: Part, kind: Kind) -> dict[str, Any]:
         log, _ = read_lines(part.log)
         checks, _ = read_lines(part.metrics)
         base = read_json(part.folder / "base.json")
@@ -267,7 +288,7 @@ class TrainingDesk:
             "folder": str(part.folder),
             "log": thinned(one_a_step(log)),
             "checks": one_a_step(checks),
-            "table": _table(part),
+            "table": text_table(part) if kind == "text" else _table(part),
             "base": {name: value for name, value in base.items() if name != "settings"},
             "result": part.result,
         }
@@ -339,9 +360,13 @@ def _last_step(run: TrainingRun) -> dict[str, Any]:
 
 def _name_of(run: TrainingRun) -> str:
     try:
-        return run.recipe.name
+        return run.any_recipe.name
     except StudioError:
         return ""
+
+
+def kind_of(recipe: Recipe | TextRecipe) -> Kind:
+    return "text" if isinstance(recipe, TextRecipe) else "video"
 
 
 def dataset_of(workspace: Workspace, named: Path | str) -> Path:

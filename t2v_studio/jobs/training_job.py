@@ -22,7 +22,10 @@ def train(context: Context, job: Job) -> dict[str, Any]:
 
 
 def check(context: Context, job: Job) -> dict[str, Any]:
-    """Spec: run. Result: run, and what stands in check.json: ok, regressions, base, measured, samples."""
+    """Spec: run. Result: run, and what stands in check.json: of a check ok, regressions, base, measured, samples.
+
+    Of a language model it is an evaluation (columns, rows, notes, samples) or an export (target, files, notes).
+    """
     from t2v_studio.adapters.runs import find_run
 
     _followed(context, job)
@@ -36,10 +39,10 @@ def _followed(context: Context, job: Job) -> dict[str, Any]:
     count = cards()
     stage = job.spec.get("stage", "all")
     arguments = ["--stage", stage] + (["--export-npz"] if job.spec.get("npz") else [])
-    argv = command(run.folder, *arguments, cards=1 if stage == "check" else count)
+    argv = command(run.folder, *arguments, cards=count if stage in ("all", "latents", "text", "train") else 1)
     with card_for_training(context, count=count):
         context.report("starting the trainer")
-        env = environment(context.settings, context.workspace, count)
+        env = environment(context.settings, context.workspace, count, one_card=run.trains == "text")
         process = TrainerProcess(run, argv, env, context.workspace.job_log(job.id))
         try:
             return process.follow(

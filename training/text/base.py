@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from t2v_studio.adapters.card import TEXT_FAMILIES
 from t2v_studio.adapters.text_recipe import TextRecipe
 from t2v_studio.errors import InputError, UnavailableError
 from t2v_studio.planning.chat_model import Use, chat_model_folder, chat_models
@@ -14,13 +15,12 @@ from t2v_studio.planning.tiny_chat import is_tiny, tiny_chat_folder
 from t2v_studio.settings import Settings
 from t2v_studio.workspace import Workspace
 
-FAMILIES = ("llama", "qwen3", "lfm2")
 USE = Use("model", "training", "Name it in the recipe, or with --model.")
 
 
 @dataclass(frozen=True)
 class Base:
-    """A base model on this disk. family: its model_type, one of FAMILIES."""
+    """A base model on this disk. family: its model_type, one of TEXT_FAMILIES."""
 
     name: str
     repo_id: str
@@ -49,9 +49,11 @@ def base_of(name: str, settings: Settings, workspace: Workspace) -> Base:
     row = next((row for row in chat_models() if name in (row["name"], row["repo_id"])), {})
     config = _config(folder)
     family = str(config.get("model_type", ""))
-    if family not in FAMILIES:
+    if family not in TEXT_FAMILIES:
         raise InputError(
-            "unknown_family", f"model: {name} is a {family or 'nameless'} model.", f"Take one of: {', '.join(FAMILIES)}."
+            "unknown_family",
+            f"model: {name} is a {family or 'nameless'} model.",
+            f"Take one of: {', '.join(TEXT_FAMILIES)}.",
         )
     if config.get("auto_map"):
         raise InputError("training_model_code", f"model: {name} brings code of its own, which is never run.", USE.hint)

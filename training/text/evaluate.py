@@ -82,7 +82,9 @@ class _Judges:
         else:
             self.columns = prompt_ladder.COLUMNS
 
-    def judge(self, who: Who, answers: Sequence[Answer], opened: Callable[..., Any]) -> tuple[dict[str, Any], list[str]]:
+    def judge(
+        self, who: Who, answers: Sequence[Answer], opened: Callable[..., Any]
+    ) -> tuple[dict[str, Any], list[str]]:
         if self.task != "manim":
             return prompt_ladder.judge(answers, self.known, form=self.task == "prompts")
         if not self.repairs:
@@ -134,7 +136,9 @@ def spread(steps: Sequence[int], most: int, *, keep: int | None = None) -> list[
 def _sample(data: TextSet, count: int, seed: int) -> list[TextPair]:
     if not data.held_out:
         raise StudioError(
-            "nothing_to_measure", "There is no held-out row to ask for.", "Name a set with test rows, or a validation_share."
+            "nothing_to_measure",
+            "There is no held-out row to ask for.",
+            "Name a set with test rows, or a validation_share.",
         )
     return random.Random(seed).sample(data.held_out, min(count, len(data.held_out)))
 
@@ -155,7 +159,9 @@ def verdict(rows: Sequence[dict[str, Any]], columns: Sequence[Column]) -> list[s
         best = max((row[name] for row in trained if row.get(name) is not None), default=None)
         if shown and best is not None and shown.get(name) is not None and shown[name] >= best:
             label = next(column.label for column in columns if column.name == name)
-            said.append(f"{label}: the base with retrieved examples does as well ({shown[name]:g}) as the adapter ({best:g}).")
+            said.append(
+                f"{label}: the base with retrieved examples does as well ({shown[name]:g}) as the adapter ({best:g})."
+            )
     return said
 
 

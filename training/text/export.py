@@ -90,7 +90,9 @@ def _merged_gguf(session: TextSession, card: AdapterCard, folder: Path, options:
 def _modelfile(session: TextSession, card: AdapterCard, folder: Path, options: dict[str, Any]) -> Exported:
     """The Modelfile, with the merged GGUF where there is one, else with the adapter's beside the base."""
     tokenizer = load_tokenizer(session.base)
-    whole = next((path for path in sorted(folder.glob(f"{ollama_name(card.name)}-*.gguf")) if "-lora" not in path.name), None)
+    whole = next(
+        (path for path in sorted(folder.glob(f"{ollama_name(card.name)}-*.gguf")) if "-lora" not in path.name), None
+    )
     files, notes = [], []
     base, beside = str(options.get("base") or ""), ""
     if whole is not None and not base:
@@ -116,7 +118,11 @@ def _end_tokens(session: TextSession, tokenizer: Any) -> list[str]:
 
     found = read_json(session.base.folder / "generation_config.json").get("eos_token_id")
     ids = found if found is not None else session.base.config.get("eos_token_id")
-    return [str(tokenizer.convert_ids_to_tokens(one)) for one in (ids if isinstance(ids, list) else [ids]) if one is not None]
+    return [
+        str(tokenizer.convert_ids_to_tokens(one))
+        for one in (ids if isinstance(ids, list) else [ids])
+        if one is not None
+    ]
 
 
 def _card(session: TextSession, card: AdapterCard, folder: Path, options: dict[str, Any]) -> Exported:

@@ -83,7 +83,13 @@ def _run(argv: list[str], folder: Path) -> None:
     environment |= {"HF_HUB_OFFLINE": "1", "PYTHONPATH": str(folder / "gguf-py")}
     try:
         done = subprocess.run(
-            argv, capture_output=True, text=True, timeout=LIMIT_S, check=False, env=environment, stdin=subprocess.DEVNULL
+            argv,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+            env=environment,
+            stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired as error:
         raise LimitError("too_slow", f"{Path(argv[-1]).name}: llama.cpp was not ready in an hour.") from error

@@ -22,7 +22,9 @@ COLUMNS = (
     Column("gate", "gate", "Share that the gate would let run."),
     Column("dry_run", "dry run@1", "Share whose first answer runs to its end without drawing, in the sandbox."),
     Column("dry_run_k", "dry run@k", "Share of prompts with one of k answers that does."),
-    Column("repaired", "after repair", "Share that runs after the error was shown to the model, at most so many times."),
+    Column(
+        "repaired", "after repair", "Share that runs after the error was shown to the model, at most so many times."
+    ),
     Column("render", "render@1", "Share whose first answer gives a whole film, in the sandbox."),
     Column("render_k", "render@k", "Share of prompts with one of k answers that does."),
     Column("latex_free", "no LaTeX", "Share of parsed answers that need no LaTeX."),

@@ -64,9 +64,7 @@ def frame_of(tokenizer: Any) -> Frame:
 def _rendered(tokenizer: Any, messages: list[dict[str, str]], *, ask: bool) -> str:
     """The conversation as text, without the token that llama.cpp puts first by itself."""
     try:
-        text = tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=ask, enable_thinking=False
-        )
+        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=ask, enable_thinking=False)
     except Exception as error:  # a template is a program: jinja raises what its author wrote
         raise InputError("chat_template", f"Modelfile: the chat template refuses a conversation ({error}).") from error
     return str(text).removeprefix(tokenizer.bos_token or "")
@@ -95,9 +93,7 @@ def stops(tokenizer: Any, frame: Frame, eos: list[str]) -> list[str]:
     return list(dict.fromkeys(text for text in found if text))
 
 
-def modelfile(
-    recipe: TextRecipe, tokenizer: Any, *, base: str, adapter: str = "", eos: list[str] | None = None
-) -> str:
+def modelfile(recipe: TextRecipe, tokenizer: Any, *, base: str, adapter: str = "", eos: list[str] | None = None) -> str:
     """The Modelfile. base: a name of Ollama's library, or a GGUF file beside it; adapter: the GGUF of the LoRA."""
     frame = frame_of(tokenizer)
     lines = [

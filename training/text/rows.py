@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from t2v_studio.adapters.text_recipe import TextRecipe
-from t2v_studio.datasets.text_pairs.files import Read, read_sets
+from t2v_studio.datasets.text_pairs.files import SUFFIXES, Read, read_sets
 from t2v_studio.datasets.text_pairs.rows import Message, RowError, TextPair, normalised
 from t2v_studio.errors import InputError
 
@@ -49,10 +49,9 @@ class TextSet:
 
 def read_text_set(path: Path, recipe: TextRecipe) -> TextSet:
     """The rows of a file, or of a folder with train and test. Raises InputError where nothing is left to learn from."""
-    files = _parts(path) if path.is_dir() else [path]
     pairs: dict[str, list[TextPair]] = {"train": [], "test": []}
     refused = []
-    for row in read_sets(files):
+    for row in read_sets(set_files(path)):
         try:
             pair = _usable(row, recipe.system)
         except RowError as error:
@@ -79,17 +78,18 @@ def read_text_set(path: Path, recipe: TextRecipe) -> TextSet:
     return TextSet(train, held_out, refused, notices)
 
 
-def _parts(folder: Path) -> list[Path]:
-    """The files of a set: not what was refused from it."""
-    from t2v_studio.datasets.text_pairs.files import SUFFIXES
+def set_files(path: Path) -> list[Path]:
+    """The file, or the files of a folder without what was refused from the set."""
+    if not path.is_dir():
+        return [path]
 
-    def is_rows(path: Path) -> bool:
-        name = path.name
-        return path.suffix.lower() in SUFFIXES and not name.endswith(LEFT_OUT) and name != "counts.json"
+    def is_rows(one: Path) -> bool:
+        name = one.name
+        return one.suffix.lower() in SUFFIXES and not name.endswith(LEFT_OUT) and name != "counts.json"
 
-    found = sorted(path for path in folder.iterdir() if path.is_file() and is_rows(path))
+    found = sorted(one for one in path.iterdir() if one.is_file() and is_rows(one))
     if not found:
-        raise InputError("no_rows", f"dataset: there is no set in {folder.name}.", "Make one: t2v dataset combine")
+        raise InputError("no_rows", f"dataset: there is no set in {path.name}.", "Make one: t2v dataset combine")
     return found
 
 
