@@ -12,6 +12,15 @@ ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 COPY requirements.txt .
 RUN pip install --index-url "${TORCH_INDEX}" --extra-index-url https://pypi.org/simple "$(grep '^torch==' requirements.txt)" \
     && pip install -r requirements.txt
+# The Manim engine: docker build --build-arg MANIM=1. Its parts are built here and need a compiler.
+ARG MANIM=0
+COPY requirements-manim.txt .
+RUN if [ "$MANIM" = 1 ]; then \
+        apt-get update \
+        && apt-get install -y --no-install-recommends gcc pkg-config libcairo2-dev libpango1.0-dev \
+        && pip install -r requirements-manim.txt \
+        && apt-get purge -y gcc && apt-get autoremove -y && rm -rf /var/lib/apt/lists/*; \
+    fi
 COPY --chown=studio . .
 RUN pip install --no-deps -e . && mkdir -p /home/studio/work && chown -R studio /home/studio
 USER studio

@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 TEST_PROCESSES ?= 3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup system run serve test check demo sample gallery bench format clean
+.PHONY: help setup system manim run serve test check demo sample gallery bench format clean
 .DEFAULT_GOAL := help
 
 help:            ## this list
@@ -23,6 +23,11 @@ $(VENV)/.installed: requirements.txt requirements-dev.txt pyproject.toml
 system:
 	@sh scripts/system_packages.sh
 
+manim: setup     ## the Manim engine: what it needs to be built, then Manim itself
+	@sh scripts/system_packages.sh manim
+	$(BIN)/pip install -r requirements-manim.txt
+	$(BIN)/t2v doctor | grep -i manim
+
 run: setup       ## open the app, with a sample book and a sample pair
 	$(BIN)/t2v demo --if-empty
 	$(BIN)/t2v serve --open
@@ -30,7 +35,9 @@ run: setup       ## open the app, with a sample book and a sample pair
 serve: setup     ## the app alone
 	$(BIN)/t2v serve
 
-test: setup      ## every test
+test: setup      ## every test; the Manim engine's too where it can be installed
+	@$(BIN)/python -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("manim") is None)' || { sh scripts/system_packages.sh manim; \
+	  $(BIN)/pip install -q -r requirements-manim.txt || echo "Manim could not be installed: its tests are skipped (see: make manim)"; }
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --no-loadscope-reorder
 
 check: setup     ## format, lint, import rules, types

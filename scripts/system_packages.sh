@@ -1,5 +1,6 @@
 #!/bin/sh
 # Installs the system packages that are missing, where the user may; names them plainly where not.
+# With the argument "manim": those that Manim's parts are built with, instead.
 # Never fails: each package's absence costs something that `t2v doctor` names, but not the program.
 set -u
 wanted=""
@@ -8,10 +9,18 @@ need() { # need PACKAGE WHY COMMAND-THAT-SUCCEEDS-WHEN-IT-IS-THERE
     wanted="$wanted $1"
     echo "missing: $1 ($2)"
 }
+if [ "${1:-}" = manim ]; then
+    need libcairo2-dev "building pycairo for Manim" "pkg-config --exists cairo"
+    need libpango1.0-dev "building ManimPango for Manim" "pkg-config --exists pangocairo"
+    need pkg-config "building Manim's parts" "command -v pkg-config"
+    need gcc "building Manim's parts" "command -v gcc || command -v cc"
+    need python3-dev "building Manim's parts" "python3 -c 'import os, sysconfig; os.stat(sysconfig.get_path(\"include\") + \"/Python.h\")'"
+else
 need chromium "browser tests" "command -v chromium || command -v chromium-browser || command -v google-chrome"
 need fonts-dejavu-core "text in browser screenshots" "fc-list | grep -qi dejavu || ls /usr/share/fonts/truetype/dejavu"
 need libegl1 "drawing with skia" "ldconfig -p | grep -q libEGL.so.1 || ls /usr/lib/*/libEGL.so.1 || test \"\$(uname)\" = Darwin"
 need libgl1 "drawing with skia" "ldconfig -p | grep -q libGL.so.1 || ls /usr/lib/*/libGL.so.1 || test \"\$(uname)\" = Darwin"
+fi
 [ -z "$wanted" ] && exit 0
 
 if ! command -v apt-get >/dev/null 2>&1; then

