@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from t2v_studio.errors import InputError, StudioError, UnavailableError, unknown_name
+from t2v_studio.planning.tiny_chat import is_tiny, tiny_chat_folder
 from t2v_studio.settings import Settings
 from t2v_studio.workspace import SHIPPED, Workspace
 
@@ -45,12 +46,14 @@ def chat_models() -> list[dict[str, Any]]:
 
 
 def chat_model_folder(name: str, settings: Settings, use: Use = PLANNER) -> Path:
-    """The folder of a registered model that was downloaded, or of a local one that is named by its path.
+    """The folder of a registered model that was downloaded, of a local one that is named by its path, or of a tiny one.
 
     Raises InputError for no name or an unknown one, UnavailableError where the files are not here.
     """
     if not name:
         raise InputError(f"no_{use.code}_model", f"{use.field}: a chat model is needed, and none is named.", use.hint)
+    if is_tiny(name):
+        return tiny_chat_folder(name, Workspace.at(settings.home).cache / "models")
     row = next((row for row in chat_models() if name in (row["name"], row["repo_id"])), None)
     if row is not None:
         return _downloaded(row, settings, use)

@@ -11,9 +11,7 @@ from t2v_studio.adapters.card import TEXT_FAMILIES
 from t2v_studio.adapters.text_recipe import TextRecipe
 from t2v_studio.errors import InputError, UnavailableError
 from t2v_studio.planning.chat_model import Use, chat_model_folder, chat_models
-from t2v_studio.planning.tiny_chat import is_tiny, tiny_chat_folder
 from t2v_studio.settings import Settings
-from t2v_studio.workspace import Workspace
 
 USE = Use("model", "training", "Name it in the recipe, or with --model.")
 
@@ -40,11 +38,8 @@ class Base:
         return bool(self.config.get("quantization_config"))
 
 
-def base_of(name: str, settings: Settings, workspace: Workspace) -> Base:
+def base_of(name: str, settings: Settings) -> Base:
     """The base of a name in a recipe. Raises InputError, UnavailableError."""
-    if is_tiny(name):
-        folder = tiny_chat_folder(name, workspace.cache / "models")
-        return Base(name, name, folder, name.removeprefix("tiny-"), _config(folder), "Apache-2.0")
     folder = chat_model_folder(name, settings, USE)
     row = next((row for row in chat_models() if name in (row["name"], row["repo_id"])), {})
     config = _config(folder)

@@ -153,7 +153,7 @@ def main(arguments: list[str] | None = None) -> int:
         settings = load_settings()
         workspace = Workspace.at(settings.home)
         recipe = parse_text_recipe(json.load(sys.stdin)) if asked.recipe == "-" else read_text_recipe(asked.recipe)
-        found = estimate(recipe, asked.dataset, base_of(recipe.model, settings, workspace), workspace)
+        found = estimate(recipe, asked.dataset, base_of(recipe.model, settings), workspace)
     except StudioError as error:
         sys.stdout.write(json.dumps({"error": error.as_dict() | {"type": type(error).__name__}}) + "\n")
         return error.exit_code or 1

@@ -52,4 +52,4 @@ class TextSession:
 def open_text_session(run: TrainingRun, settings: Settings, workspace: Workspace) -> TextSession:
     """Raises what `base_of` raises."""
     recipe = run.text_recipe
-    return TextSession(settings, workspace, run, recipe, base_of(recipe.model, settings, workspace))
+    return TextSession(settings, workspace, run, recipe, base_of(recipe.model, settings))
