@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import ast
-import importlib
-import importlib.util
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from t2v_studio.errors import StudioError
+from t2v_studio.settings import load_settings
 
 TEX_NAMES = frozenset(
     [
@@ -139,27 +137,16 @@ class CodeTools:
 
 
 def tools(*, dry_run: bool = False) -> CodeTools:
-    """The engine's gate, and its sandboxed dry run where that was asked for and manim is installed."""
-    gate, why_gate = _found("gate", "refusals")
-    missing = [("gate", why_gate)] if why_gate else []
-    run, why_run = _dry_run() if dry_run else (None, "not asked for (--dry-run)")
-    if why_run:
-        missing.append(("dry_run", why_run))
-    return CodeTools(gate, run, tuple(missing))
+    """The engine's gate, and its sandboxed dry run where that was asked for and can be had here."""
+    from t2v_studio.engines.manim.gate import refusals
 
+    if not dry_run:
+        return CodeTools(refusals, None, (("dry_run", "not asked for (--dry-run)"),))
+    from t2v_studio.engines.manim.dry_run import dry_run as tried
+    from t2v_studio.engines.manim.dry_run import ready
 
-def _dry_run() -> tuple[Any, str]:
-    if importlib.util.find_spec("manim") is None:
-        return None, "manim is not installed (make manim)"
-    return _found("sandbox", "dry_run")
-
-
-def _found(module: str, name: str) -> tuple[Any, str]:
-    """A function of the Manim engine, which is an optional part, or why there is none."""
     try:
-        function = getattr(importlib.import_module(f"t2v_studio.engines.manim.{module}"), name, None)
-    except ImportError as error:
-        return None, f"the Manim engine's {module} is not here ({error.name or error})"
+        ready(load_settings())
     except StudioError as error:
-        return None, error.message
-    return function, "" if function else f"the Manim engine's {module} has no {name}"
+        return CodeTools(refusals, None, (("dry_run", f"{error.message} {error.hint}"),))
+    return CodeTools(refusals, tried)

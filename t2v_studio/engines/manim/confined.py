@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
         return 0
     code = Path(arguments[1]).read_text(encoding="utf-8")
     rights.enter(folder)
-    exec(compile(code, "code.py", "exec"), {"__name__": "__main__"})  # noqa: S102  (what the cage is for)
+    exec(compile(code, "code.py", "exec"), {"__name__": "__main__"})  # what the cage is for
     return 0
 
 
@@ -36,7 +36,7 @@ def _measured(folder: Path, port: int, listener: str, secret: Path, outside: Pat
     attempts: dict[str, Callable[[], object]] = {
         "write_inside": lambda: (folder / "mine").write_text("1", encoding="utf-8"),
         "read": secret.read_bytes,
-        "list": lambda: os.listdir(secret.parent),
+        "list": lambda: list(secret.parent.iterdir()),
         "write": lambda: (outside / "planted").write_text("1", encoding="utf-8"),
         "mode": lambda: secret.chmod(0o600),
         "tcp": lambda: socket.create_connection(("127.0.0.1", port), timeout=2).close(),

@@ -56,11 +56,13 @@ def attempt(
         report = read_report(folder)
     if report is not None and not done.held:
         return report
-    log.warning("a dry run left no report (%s, %s): %s", done.rc, done.held, done.err[-2000:].decode("utf-8", "replace"))
+    log.warning(
+        "a dry run left no report (%s, %s): %s", done.rc, done.held, done.err[-2000:].decode("utf-8", "replace")
+    )
     return HarnessReport(error=CodeError(type="Stopped", message=_why(done, settings.manim_seconds)), scene=scene)
 
 
-def ready(settings: Settings) -> sandbox.Probe:
+def ready(settings: Settings | None = None) -> sandbox.Probe:
     """The sandbox in which written scenes run. Raises UnavailableError where Manim or the isolation is missing."""
     state = availability()
     if not state.ok:

@@ -60,7 +60,7 @@ def enter(folder: Path) -> str:
     Raises UnavailableError where something that was ordered cannot be had.
     """
     orders = ordered()
-    threads = len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 1
+    threads = len(_entries("/proc/self/task"))
     if threads > 1:
         raise _refused(f"{threads} threads were alive, and Landlock binds one")
     held = ["limits"]
@@ -118,7 +118,7 @@ def _own_processes() -> Iterator[str]:
     me = os.getuid()
     for name in _entries("/proc"):
         try:
-            if name.isdigit() and os.stat(f"/proc/{name}").st_uid == me:
+            if name.isdigit() and Path("/proc", name).stat().st_uid == me:
                 yield name
         except OSError:
             continue
@@ -126,7 +126,7 @@ def _own_processes() -> Iterator[str]:
 
 def _entries(path: str) -> list[str]:
     try:
-        return os.listdir(path)
+        return [entry.name for entry in Path(path).iterdir()]
     except OSError:
         return []
 

@@ -285,11 +285,11 @@ def plain(folder: Path) -> None:
     """Take away all but plain files and folders: a link or a pipe would lead whoever reads the folder astray."""
     for parent, folders, files in os.walk(folder):
         for name in [*folders, *files]:
-            path = os.path.join(parent, name)
+            path = Path(parent, name)
             with suppress(OSError):
-                mode = os.lstat(path).st_mode
+                mode = path.lstat().st_mode
                 if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-                    os.unlink(path)
+                    path.unlink()
 
 
 def _size(folder: Path) -> int:
@@ -299,7 +299,7 @@ def _size(folder: Path) -> int:
         for name in files:
             count += 1
             with suppress(OSError):
-                total += os.lstat(os.path.join(parent, name)).st_size
+                total += Path(parent, name).lstat().st_size
             if count > 20_000:
                 return 1 << 62
     return total
