@@ -108,9 +108,25 @@ def plan(context: Context, job: Job) -> dict[str, Any]:
 
     request = seeded(parse_request(job.spec["request"]))
     context.report("planning")
-    planned = _planned(context, request)
+    planned = _written(context, request, _planned(context, request))
     ahead, prompts = _ahead(context, request, planned)
     return {**planned_form(planned), "ahead": ahead, "prompts": prompts}
+
+
+def _written(context: Context, request: VideoRequest, planned: Planned) -> Planned:
+    """With the prompts of a prompt writer, where the request names one: they can be read and edited before drawing."""
+    if request.engine != "diffusion" or not request.prompt_writer:
+        return planned
+    from t2v_studio.production.writing import write_prompts
+
+    return write_prompts(  # type: ignore[no-any-return]
+        request,
+        planned,
+        context.resident("engines")("diffusion"),
+        settings=context.settings,
+        workspace=context.workspace,
+        report=context.report,
+    )
 
 
 def _ahead(context: Context, request: VideoRequest, planned: Planned) -> tuple[list[str], list[dict[str, Any]]]:

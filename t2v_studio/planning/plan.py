@@ -42,6 +42,18 @@ class Step(_Strict):
     )
 
 
+class Written(_Strict):
+    """What the prompt writer made of a scene's prompts, and what they were before."""
+
+    writer: str = Field(description="Adapter or chat model, as it was named.")
+    sha256: str = Field(description="Of the writer's weights: of adapter and base where it is an adapter.")
+    taken: bool = Field(description="Whether the written prompt stands; otherwise the rules' own does.")
+    mended: str = Field("", description="What was done to an answer that could not be used as it was.")
+    reason: str = Field("", description="Why an answer was sent back or refused.")
+    prompt_before: str
+    negative_before: str
+
+
 class Scene(_Strict):
     """A few steps on one diagram."""
 
@@ -54,6 +66,7 @@ class Scene(_Strict):
     query: str = Field("", max_length=300, description="What this scene asks of the library.")
     prompt: str = Field("", description="Prompt for a diffusion engine.")
     negative_prompt: str = ""
+    written: Written | None = Field(None, description="Who wrote the prompts, where a prompt writer was asked.")
 
 
 class Retrieval(_Strict):
@@ -148,5 +161,5 @@ def _readable(error: ValidationError) -> InputError:
 
 
 def _field_names() -> list[str]:
-    models: list[type[BaseModel]] = [ScenePlan, Scene, Step, Source, Retrieval, PlannerNote, *VISUALS.values()]
+    models: list[type[BaseModel]] = [ScenePlan, Scene, Step, Written, Source, Retrieval, PlannerNote, *VISUALS.values()]
     return sorted({name for model in models for name in model.model_fields})

@@ -24,6 +24,7 @@ from t2v_studio.production.produce import Report, nothing
 from t2v_studio.production.record import Arm, VideoRecord
 from t2v_studio.production.request import VideoRequest
 from t2v_studio.production.settle import lesson, seeded, settled
+from t2v_studio.production.writing import write_pair
 from t2v_studio.settings import Settings
 from t2v_studio.workspace import Workspace, new_id
 
@@ -58,6 +59,9 @@ MAY_DIFFER = frozenset(
         "plan.scenes.steps.say",
         "plan.scenes.steps.show",
         "plan.scenes.steps.cites",
+        "plan.scenes.written.mended",
+        "plan.scenes.written.prompt_before",
+        "plan.scenes.written.reason",
         "scenes.verdict",
         "scenes.measures",
         "scenes.retries",
@@ -122,11 +126,16 @@ def make_pair(
     for a caller that goes on after a kill; a video that is there already under its id is not drawn again.
     Raises StudioError pair_not_grounded, or pair_differs where the records differ in more than retrieval; no arm is kept then.
     """
-    grounding = _ground(planned)
+    _ground(planned)
     if output is not None:
         _check_folder(output)
     seed = planned.treated.plan.seed if request.seed is None else request.seed
     request = request.model_copy(update={"seed": seed, "use_rag": True, "show_sources": show_sources, "plan": None})
+    treated, control = write_pair(
+        request, planned.treated, planned.no_rag, engine, settings=settings, workspace=workspace, report=report
+    )
+    planned = PlannedPair(control, treated)
+    grounding = _ground(planned)
     request, read = read_by_the_model(request, planned, engine, settings)
     grounding |= {"tokens": read} if read else {}
     pair_id = pair_id or new_id("pair")

@@ -39,6 +39,11 @@ class DiffusionOptions(BaseModel):
     lora_prompt_profile: Literal["auto", "none", "academic_infographic"] = Field(
         "auto", description="Style words for a LoRA; auto: academic_infographic where one is on."
     )
+    prompt_writer: str = Field(
+        "",
+        max_length=300,
+        description="Language model that writes the prompts: a text adapter, a chat model (`t2v models chat`) or a folder. Empty: the rules.",
+    )
     lora_negative_boost: bool = Field(True, description="With the profile: more negative words.")
     diagram_lock: bool = Field(False, description="Words that hold the picture to one flat diagram on a plain ground.")
 
