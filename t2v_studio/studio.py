@@ -25,7 +25,7 @@ from t2v_studio.jobs.text_desk import TextDesk
 from t2v_studio.jobs.training_desk import TrainingDesk
 from t2v_studio.jobs.worker import QUICK_KINDS
 from t2v_studio.library.passages import Passage, SearchResult
-from t2v_studio.planning.plan import ScenePlan
+from t2v_studio.planning.plan import Scene, ScenePlan
 from t2v_studio.production.request import VideoRequest
 from t2v_studio.settings import Settings, load_settings
 from t2v_studio.workspace import Workspace
@@ -242,6 +242,32 @@ class Studio:
         """The video of a record once more: same plan, evidence and frames. Result: as of `submit_video`."""
         spec = {"record": record.model_dump(mode="json"), "output": _checked_output(output)}
         return self._submit("again", "studio", spec, record.plan.topic)
+
+    def submit_redraw(
+        self,
+        video_id: str,
+        scene: int,
+        *,
+        edited: Scene | None = None,
+        seed: int | None = None,
+        code: str | None = None,
+        output: Path | None = None,
+    ) -> Job:
+        """Scene `scene` (from 1) of a video drawn again, the others taken over. Result: as of `submit_video`."""
+        from t2v_studio.production.redraw import checked
+
+        record = self.video(video_id)
+        checked(record, scene, edited=edited, seed=seed, code=code)
+        _check_engine(record.request, self.settings, self.workspace)
+        spec = {
+            "video": record.id,
+            "scene": scene,
+            "edited": edited.model_dump(mode="json") if edited else None,
+            "seed": seed,
+            "code": code,
+            "output": _checked_output(output),
+        }
+        return self._submit("redraw", "studio", spec, f"Scene {scene} of: {record.plan.topic}")
 
     def videos(self, *, limit: int = 60) -> list[dict[str, Any]]:
         """Rows, newest first: id, title, topic, engine, arm, pair_id, duration_s, verdict, created_at, poster, video."""

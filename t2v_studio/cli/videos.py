@@ -291,3 +291,42 @@ def show_video(video_id: Annotated[str, typer.Argument(help="Id of a video.")], 
     else:
         say(f"{record.id}  {record.plan.topic}  {record.duration_s:.1f} s  verdict: {record.verdict}")
         _show_plan(record.plan)
+
+
+@videos_app.command("redraw")
+def redraw(
+    video_id: Annotated[str, typer.Argument(help="Id of a video.")],
+    scene: Annotated[int, typer.Option(help="The scene to draw again, counted from 1.")],
+    plan_file: Annotated[
+        Path | None, typer.Option("--plan", help="An edited plan of this video: its scene is drawn. Empty: as it was.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Another seed for this scene; diffusion only.")] = None,
+    code_file: Annotated[
+        Path | None, typer.Option("--code", help="Manim code for this scene; an empty file: the template. Manim only.")
+    ] = None,
+    output: Output = None,
+    json: JsonFlag = False,
+) -> None:
+    """Draw one scene again and join the film anew; the other scenes are taken over as they are."""
+    studio = Studio()
+    edited = None
+    if plan_file is not None:
+        scenes = read_plan(plan_file).scenes
+        if not 1 <= scene <= len(scenes):
+            raise InputError("no_scene", f"--plan: it has no scene {scene}.", f"It has {len(scenes)}.")
+        edited = scenes[scene - 1]
+    code = _text(code_file) if code_file is not None else None
+    job = studio.submit_redraw(video_id, scene, edited=edited, seed=seed, code=code, output=output)
+    result = follow(studio, job, json)
+    if json:
+        print_json(result)
+        return
+    _show_video(result)
+    _notices(result)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError("code_unreadable", f"--code: {path} cannot be read ({error}).", "Name a text file.") from error

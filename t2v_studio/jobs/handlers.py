@@ -193,6 +193,30 @@ def again(context: Context, job: Job) -> dict[str, Any]:
     return video_json(record, context.workspace.video(record.id))
 
 
+def redraw(context: Context, job: Job) -> dict[str, Any]:
+    """Spec: video, scene (from 1), edited (a plan's scene or null), seed, code, output. Result: as of a video."""
+    from t2v_studio.planning.plan import Scene
+    from t2v_studio.production import redraw as one_scene
+    from t2v_studio.production.records import RECORD, read_record, video_json
+
+    engines: Engines = context.resident("engines")
+    folder = context.workspace.video(job.spec["video"])
+    old = read_record(folder / RECORD)
+    record = one_scene.redraw(
+        old,
+        job.spec["scene"],
+        folder,
+        engine=engines(old.request.engine),
+        scene=Scene.model_validate(job.spec["edited"]) if job.spec["edited"] else None,
+        seed=job.spec["seed"],
+        code=job.spec["code"],
+        local=lambda: engines("local"),
+        output=_output(job),
+        **_surroundings(context),
+    )
+    return video_json(record, context.workspace.video(record.id))
+
+
 def pair(context: Context, job: Job) -> dict[str, Any] | Next:
     """Spec: request, output. Both arms are planned, and proven to differ in retrieval, before anything is drawn."""
     from t2v_studio.production.pairs import PlannedPair, make_pair, plan_pair
@@ -282,6 +306,7 @@ HANDLERS: dict[str, Handler] = {
     "plan": plan,
     "video": video,
     "again": again,
+    "redraw": redraw,
     "pair": pair,
     "pack": pack,
     "release_gpu": release_gpu,

@@ -143,7 +143,7 @@ def test_seed_offsets_flags_and_a_folder_of_ones_own(shell: Shell, tmp_path: Pat
     [
         (["run", "curse_ml"], 2, "course_ml"),
         (["run", "nothing.yaml"], 2, "cannot be read"),
-        (["run", "backprop_pair", "--engine", "manim"], 4, "manim"),
+        (["run", "backprop_pair", "--engine", "mamim"], 2, "manim"),
         (["run", "backprop_pair", "--tag", "../up"], 2, "tag"),
         (["run", "backprop_pair", "--fps", "900"], 2, "fps"),
         (["show", "mine-nothing"], 3, "no run"),

@@ -127,7 +127,7 @@ def _defined(code: str, names: dict[str, Any], asked: str) -> type[Any]:
     """Runs the code and finds its scene. Raises ValueError where there is none, or more than one and no name."""
     from manim import Scene
 
-    exec(compile(code, CODE, "exec"), names)  # noqa: S102  (in the cage)
+    exec(compile(code, CODE, "exec"), names)
     found = {
         name: value
         for name, value in names.items()

@@ -19,6 +19,7 @@ from typing import IO, Any
 import numpy as np
 
 from t2v_studio.engines.base import Frames, StepReport
+from t2v_studio.engines.manim import sandbox
 from t2v_studio.engines.manim.harness import HEADER
 from t2v_studio.engines.manim.job import HarnessJob, HarnessReport, read_report
 from t2v_studio.errors import StudioError
@@ -27,6 +28,8 @@ TICK_S = 0.1
 """How often a waiting reader looks whether to stop: a cancel ends the child well within a second."""
 STALL_S = 120.0
 """Without a frame for so long a child is taken for stuck."""
+SECONDS_A_FRAME = 2.0
+"""A caged scene may take so long for each of its frames, beside STALL_S, before it is ended."""
 CHUNK = 1 << 20
 
 
@@ -115,8 +118,6 @@ def child(job: HarnessJob) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     argv = [sys.executable, "-m", "t2v_studio.engines.manim.harness", str(job.write())]
     environment = clean_environment(folder)
     if job.cage:
-        from t2v_studio.engines.manim import sandbox
-
         argv, environment = sandbox.command(argv, folder)
     log = folder / "child.log"
     with log.open("wb") as errors:
@@ -124,20 +125,14 @@ def child(job: HarnessJob) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=environment, cwd=folder,
             start_new_session=True,
         )  # fmt: skip
+    if job.cage:
+        with sandbox.guard(process, folder, seconds=STALL_S + SECONDS_A_FRAME * (job.frames or 0)):
+            yield process, log
+        return
     try:
         yield process, log
     finally:
-        _end(process)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass
-    if process.stdout is not None:
-        process.stdout.close()
-    process.wait()
+        sandbox.end(process)
 
 
 def clean_environment(folder: Path) -> dict[str, str]:

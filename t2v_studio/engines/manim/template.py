@@ -90,10 +90,6 @@ class TemplateScene(Lesson):
         """How a new item comes in."""
         return entrance(item, mobject)
 
-    def stress(self, fresh: list[tuple[Item, Mobject]], moment: Moment) -> list[Animation]:
-        """What draws the eye in a beat, beside what enters and changes; gone when it ends."""
-        return []
-
     # The film.
 
     _furniture_names = frozenset(
@@ -115,7 +111,14 @@ class TemplateScene(Lesson):
         for end in ends:
             last, frames = self.told[end - 1]
             after = self.told[end][0] if end < len(self.told) else last
-            beats.append(Beat(start, end, after if after.step == last.step and self._same_page(last, after, frames) else last, frames))
+            beats.append(
+                Beat(
+                    start,
+                    end,
+                    after if after.step == last.step and self._same_page(last, after, frames) else last,
+                    frames,
+                )
+            )
             start = end
         return beats
 
@@ -157,12 +160,12 @@ class TemplateScene(Lesson):
         if self.changes_last and count > moving + 1:
             around = self._furniture_names
             before = [one for one in self._ranked_shown() if one[1].name not in around]
-            self._play(self._changes([*before, *(one for one in target if one[1].name in around)], beat.settled), beat.start, moving)  # fmt: skip
+            self._play(self._changes([*before, *(one for one in target if one[1].name in around)]), beat.start, moving)  # fmt: skip
             last = min(moving, count - moving)
             self._play([], beat.start + moving, count - moving - last)
-            self._play(self._changes(target, beat.settled), beat.end - last, last)
+            self._play(self._changes(target), beat.end - last, last)
             return
-        self._play(self._changes(target, beat.settled), beat.start, moving)
+        self._play(self._changes(target), beat.start, moving)
         self._play([], beat.start + moving, count - moving)
 
     def _play(self, animations: list[Animation], start: int, count: int, opening: bool = False) -> None:
@@ -227,7 +230,10 @@ class TemplateScene(Lesson):
     def _items(self, moment: Moment, frames: int) -> list[tuple[bool, Item]]:
         """All items of a moment, each with whether it lives."""
         view = self.view
-        around: list[Item] = [*view.still, *furniture.progress(view.regions, view.palette, len(view.scene.steps), moment)]
+        around: list[Item] = [
+            *view.still,
+            *furniture.progress(view.regions, view.palette, len(view.scene.steps), moment),
+        ]
         around += self._caption(moment, frames)
         around += furniture.footer(view.regions, view.palette, self._cited(moment))
         stage = view.kind.draw(view.scene, view.trace, moment, view.stage)
@@ -277,7 +283,7 @@ class TemplateScene(Lesson):
         self.shown += made
         return made
 
-    def _changes(self, target: list[Ranked], moment: Moment) -> list[Animation]:
+    def _changes(self, target: list[Ranked]) -> list[Animation]:
         """Animations that turn what is shown into the target."""
         kept, changed, new, gone = matched(self.shown, target)
         animations: list[Animation] = [FadeOut(mobject, rate_func=_soon) for _, mobject in gone]
@@ -294,7 +300,7 @@ class TemplateScene(Lesson):
                 self.shown.append((item, mobject))
         fresh = self._take(new)
         animations += [self.enter(item, mobject) for item, mobject in fresh]
-        return animations + self.stress(fresh + [(i, m) for i, m in self.shown if (i, m) not in fresh], moment)
+        return animations
 
 
 _soon = squish_rate_func(ease_in_cubic, 0.0, 0.4)
