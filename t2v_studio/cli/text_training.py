@@ -149,6 +149,9 @@ def show_dry_run(found: dict[str, Any], json: bool) -> None:
     for row in found["refused"]:
         note(f"refused: {row['row']}: {row['reason']}")
     for one in found["findings"]:
-        note(f"{one['severity']}: {one['row']}: {one['reason']}")
+        if one["severity"] != "note":
+            note(f"{one['severity']}: {one['row']}: {one['reason']}")
+    if found["counts"].get("note"):
+        note(f"{found['counts']['note']} notes: see t2v dataset validate")
     for words in found["notices"]:
         note(f"note: {words}")

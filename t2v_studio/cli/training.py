@@ -255,10 +255,7 @@ def show(run: RunId, json: JsonFlag = False) -> None:
     say(f"{found['last'].get('stage', '')}  {found['last'].get('message', '')}".strip())
     for part in found["parts"]:
         say(f"\n{part['name']}")
-        if found["kind"] == "text":
-            table(part["table"], ("step", "epoch", "val_loss", "val_accuracy", "place", "chosen", "state"))
-            continue
-        columns = (
+        columns: tuple[str, ...] = (
             "step",
             "val_loss",
             "warp_score",
@@ -270,6 +267,8 @@ def show(run: RunId, json: JsonFlag = False) -> None:
             "state",
             "reason",
         )
+        if found["kind"] == "text":
+            columns = ("step", "epoch", "val_loss", "val_accuracy", "place", "chosen", "state")
         rows = [
             {key: _number(row[key]) if isinstance(row[key], float) else row[key] for key in row}
             for row in part["table"]

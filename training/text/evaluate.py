@@ -157,10 +157,15 @@ def verdict(rows: Sequence[dict[str, Any]], columns: Sequence[Column]) -> list[s
     said = []
     for name in ("dry_run", "parse") if any(column.name == "dry_run" for column in columns) else ("format", "clean"):
         best = max((row[name] for row in trained if row.get(name) is not None), default=None)
-        if shown and best is not None and shown.get(name) is not None and shown[name] >= best:
-            label = next(column.label for column in columns if column.name == name)
+        theirs = shown.get(name) if shown else None
+        if best is None or theirs is None or theirs < best:
+            continue
+        label = next(column.label for column in columns if column.name == name)
+        if theirs == 0:
+            said.append(f"{label}: neither the adapter nor the base with retrieved examples gets there.")
+        else:
             said.append(
-                f"{label}: the base with retrieved examples does as well ({shown[name]:g}) as the adapter ({best:g})."
+                f"{label}: the base with retrieved examples ({theirs:g}) does as well as the adapter ({best:g})."
             )
     return said
 

@@ -126,7 +126,9 @@ def judged(text: str, tools: Tools) -> _Judged:
     """One answer up the ladder; a step that needs an earlier one fails with it."""
     code = code_of(text)
     read = facts(code)
-    found = _Judged(parse=not read.fault, one_scene=len(read.scenes) == 1, why=read.fault)
+    empty = not code.strip()
+    found = _Judged(parse=not (read.fault or empty), one_scene=len(read.scenes) == 1)
+    found.why = "an empty answer" if empty else read.fault
     if found.parse:
         found.latex_free = not read.latex
         found.unknown_api = bool(unknown_names(code, tools.api)) if tools.api else None
