@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from t2v_studio import errors
-from t2v_studio.doctor import examine, file_system_of
+from t2v_studio.doctor import examine
+from t2v_studio.doctor.disks import file_system_of
 from t2v_studio.jobs.queue import Queue
 from t2v_studio.jobs.roster import Roster
 from t2v_studio.production.request import parse_request
@@ -309,12 +310,13 @@ def test_doctor_rows_say_what_each_absence_costs(studio: Studio) -> None:
 
 
 def test_doctor_sees_what_is_missing(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
-    from t2v_studio import doctor
+    from t2v_studio.doctor import disks, engines, software
 
-    monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
-    monkeypatch.setattr(doctor, "_version", lambda name: "")
-    monkeypatch.setattr(doctor, "file_system_of", lambda path: "nfs4")
-    monkeypatch.setattr(doctor, "LEAST_FREE_GB", 1e9)
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    for module in (software, engines):
+        monkeypatch.setattr(module, "installed_version", lambda name: "")
+    monkeypatch.setattr(disks, "file_system_of", lambda path: "nfs4")
+    monkeypatch.setattr(disks, "LEAST_FREE_GB", 1e9)
     rows = {row["name"]: row for row in examine(studio.settings, studio.workspace)}
     assert rows["packages"]["state"] == rows["torch"]["state"] == "missing"
     assert "gradio" in rows["packages"]["found"]

@@ -88,8 +88,8 @@ def test_peaks_by_the_name_of_the_card(card: str, peak: float | None) -> None:
 
 
 def test_doctor_says_how_the_chosen_model_would_lie(settings, workspace) -> None:
-    from t2v_studio.doctor import _memory_plan
+    from t2v_studio.doctor.diffusion import memory_plan
 
     card = "NVIDIA GeForce RTX 4090, 24564 MiB, 8.9, 580.1, 24000 MiB"
-    assert _memory_plan(card, settings, workspace).startswith("wan2.1-14b: tier C: ")
-    assert _memory_plan("a card of another kind", settings, workspace) == ""
+    assert memory_plan(card, settings, workspace).startswith("wan2.1-14b: tier C: ")
+    assert memory_plan("a card of another kind", settings, workspace) == ""
