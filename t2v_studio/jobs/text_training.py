@@ -64,9 +64,11 @@ class TextTraining:
             if not (0 if name == "repairs" else 1) <= value <= most:
                 raise InputError("bad_number", f"{name}: {value} is not between 1 and {most}.", "Correct it.")
         run, card = self._judged(run_or_adapter)
-        data = dataset or (run.info.get("dataset") if run else "")
-        if not data:
-            raise InputError("no_dataset", "Nothing says what to ask.", "Name a set of rows with --dataset.")
+        data = Path(dataset).expanduser().absolute() if dataset else (run.info.get("dataset") if run else "")
+        if not data or not Path(data).exists():
+            raise InputError(
+                "no_dataset", f"Rows: there is nothing to ask at {data or 'any place'}.", "Name a set with --dataset."
+            )
         wish = {
             "task": task,
             "rows": rows,

@@ -86,7 +86,7 @@ class TrainingDesk(TextTraining):
             "--recipe",
             "-",
             "--dataset",
-            str(dataset_of(self._workspace, dataset)),
+            str(dataset_of(self._workspace, dataset, kind_of(recipe))),
             given=recipe.model_dump_json(),
             limit_s=DRY_RUN_S,
         )
@@ -130,7 +130,7 @@ class TrainingDesk(TextTraining):
         run = create_run(
             self._workspace,
             recipe,
-            dataset_of(self._workspace, dataset),
+            dataset_of(self._workspace, dataset, kind_of(recipe)),
             title=title.strip()[:120],
             scenarios=scenarios,
         )
@@ -369,17 +369,25 @@ def kind_of(recipe: Recipe | TextRecipe) -> Kind:
     return "text" if isinstance(recipe, TextRecipe) else "video"
 
 
-def dataset_of(workspace: Workspace, named: Path | str) -> Path:
+def dataset_of(workspace: Workspace, named: Path | str, kind: Kind = "video") -> Path:
     """The data set that is named: the id of a saved manifest, or a path, made absolute since the trainer runs elsewhere.
 
     Raises InputError for one that is not there.
     """
+    what, name_it, make_it = _DATASETS[kind]
     text = str(named).strip()
     if not text:
-        raise InputError("no_dataset", "Clips: nothing to train on is named.", "Name a manifest or a folder of clips.")
-    if text.startswith("set_") and workspace.manifest(text).is_dir():
+        raise InputError("no_dataset", f"{what}: nothing to train on is named.", name_it)
+    if kind == "video" and text.startswith("set_") and workspace.manifest(text).is_dir():
         return workspace.manifest(text) / "manifest.jsonl"
     found = Path(text).expanduser().absolute()
     if not found.exists():
-        raise InputError("no_such_dataset", f"Clips: there is no {found}.", "Make a manifest with: t2v manifest build")
+        raise InputError("no_such_dataset", f"{what}: there is no {found}.", make_it)
     return found
+
+
+_DATASETS: dict[Kind, tuple[str, str, str]] = {
+    "video": ("Clips", "Name a manifest or a folder of clips.", "Make a manifest with: t2v manifest build"),
+    "text": ("Rows", "Name a folder with train.jsonl, or a file of rows.", "Make a set with: t2v dataset combine"),
+}
+"""What it is called, and the hints where none is named or it is not there."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from t2v_studio.planning.prompt_writing import read_answer
 from training.text.answers import Answer
 from training.text.ladder import Column, mean
 
@@ -19,6 +20,7 @@ _UNWANTED = re.compile(
 )
 _WORD = re.compile(r"[a-z0-9']+")
 COLUMNS = (
+    Column("usable", "usable", "Share that Generate would take as a scene's prompt."),
     Column("format", "format", 'Share that is one "Prompt:" line and at most one "Negative:" line.'),
     Column("length", f"{WORDS[0]}–{WORDS[1]} words", "Share whose prompt has that many words."),
     Column("clean", "clean", "Share without preamble, list, settings, screenplay marks or thinking."),
@@ -64,6 +66,15 @@ def judge(answers: Sequence[Answer], known: Sequence[str], *, form: bool = True)
         for answer, check in zip(answers, checks, strict=True)
     ]
     return row, reasons
+
+
+def usable(text: str) -> bool:
+    """Whether the studio's prompt writer could use the answer."""
+    try:
+        read_answer(text)
+    except ValueError:
+        return False
+    return True
 
 
 def prompt_of(text: str) -> str:

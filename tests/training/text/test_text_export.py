@@ -85,7 +85,7 @@ def exporting(settings: Settings, place: Workspace) -> Callable[..., TextSession
 def test_a_merged_model_answers_as_base_and_adapter(
     trained: Callable[..., str], exporting: Callable[..., TextSession], tmp_path: Path
 ) -> None:
-    result = work(exporting(trained(), "merged", tmp_path / "out"))[0]
+    result = work(exporting(trained(), "merged", tmp_path / "out"), "export")[0]
     folder = Path(result["files"][0]["path"])
     assert folder == tmp_path / "out" / "merged" and (folder / "tokenizer.json").is_file()
     assert result["files"][0]["bytes"] > 100_000 and "differ by" in result["notes"][0]
@@ -114,14 +114,14 @@ def test_a_merge_that_changes_the_answers_is_thrown_away(
 def test_gguf_and_modelfile_lie_side_by_side(
     trained: Callable[..., str], exporting: Callable[..., TextSession], tmp_path: Path
 ) -> None:
-    result = work(exporting(trained("qwen3"), "modelfile", tmp_path / "out", "qwen3"))[0]
+    result = work(exporting(trained("qwen3"), "modelfile", tmp_path / "out", "qwen3"), "export")[0]
     names = [Path(one["path"]).name for one in result["files"]]
     assert names == ["Modelfile", "circle-writer-lora.gguf"] and "base.gguf" in result["notes"][0]
     text = (tmp_path / "out" / "Modelfile").read_text(encoding="utf-8")
     assert "FROM ./base.gguf\nADAPTER ./circle-writer-lora.gguf\n" in text
     assert 'SYSTEM """You draw "circles"."""' in text and 'PARAMETER stop "<|im_end|>"' in text
     assert "PARAMETER temperature 0.7" in text and "PARAMETER num_ctx 4096" in text
-    named = work(exporting(trained("qwen3"), "modelfile", tmp_path / "two", "qwen3", base="qwen3:4b"))[0]
+    named = work(exporting(trained("qwen3"), "modelfile", tmp_path / "two", "qwen3", base="qwen3:4b"), "export")[0]
     assert named["notes"] == [] and "FROM qwen3:4b\n" in (tmp_path / "two" / "Modelfile").read_text(encoding="utf-8")
 
 
@@ -272,5 +272,5 @@ def test_a_push_is_private_shown_first_and_never_tells_the_token(
         text_push.push(ready, "secret")
     with pytest.raises(UnavailableError, match="HF_TOKEN"):
         text_push.push(ready, "")
-    with pytest.raises(InputError, match="owner/name"):
+    with pytest.raises(InputError, match="no name of a repository"):
         text_push.plan_push(place, ready.repo, "no-owner")
