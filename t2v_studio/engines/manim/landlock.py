@@ -17,12 +17,12 @@ _PR_SET_NO_NEW_PRIVS = 38
 
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 REMOVE_DIR, REMOVE_FILE, MAKE_DIR, MAKE_REG = 1 << 4, 1 << 5, 1 << 7, 1 << 8
-TRUNCATE, IOCTL_DEV = 1 << 14, 1 << 15
+REFER, TRUNCATE, IOCTL_DEV = 1 << 13, 1 << 14, 1 << 15
 _FIRST_RIGHTS = (1 << 13) - 1
-_ADDED = {2: 1 << 13, 3: TRUNCATE, 5: IOCTL_DEV}
+_ADDED = {2: REFER, 3: TRUNCATE, 5: IOCTL_DEV}
 """Rights that later versions of the interface know."""
 READ = READ_FILE | READ_DIR
-WRITE = READ | WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | TRUNCATE
+WRITE = READ | WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | REFER | TRUNCATE
 """Plain files and folders: no links, sockets, pipes or devices, and nothing that can be executed."""
 _ON_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
 _TCP, _SCOPES = 0b11, 0b11
