@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from t2v_studio.production.request import VideoRequest
@@ -37,6 +38,18 @@ class DiffusionDesk:
             else:
                 rows.append({"name": name, "here": True, "message": "", "hint": ""})
         return rows
+
+    def writers(self) -> list[dict[str, Any]]:
+        """Rows of language models that can write prompts: name, label, here. Text adapters first, then chat models."""
+        from t2v_studio.adapters.catalogue import catalogue
+
+        found = [
+            {"name": card.id, "label": f"{card.name} ({card.base_model or card.family})", "here": True}
+            for card in catalogue(self._workspace)
+            if card.is_text
+        ]
+        chats = [row for row in self.planners() if not Path(row["name"]).is_absolute()]
+        return found + [{"name": row["name"], "label": row["name"], "here": row["here"]} for row in chats]
 
     def foretold(self, request: VideoRequest) -> list[str]:
         """Length, size, work and whatever is rounded, in sentences. Raises StudioError for what cannot be made."""

@@ -22,7 +22,7 @@ NAMES = (
     "topic", "course_template", "audience", "objective", "use_rag", "rag_mode", "book_ids", "engine", "seconds", "size", "fps", "seed", "theme",
     "rag_query", "rag_top_k", "frames", "scene_frames", "style", "course_mode", "show_sources", "fallback_local_on_fail", "course_few_shot",
     "use_llm_planner", "planner_model_id", "model_id", "preset", "quality", "steps", "guidance", "flow_shift", "adapter", "lora_scale",
-    "lora_trigger", "lora_prompt_profile", "lora_negative_boost", "diagram_lock", "text_overlay", "retries", "attention", "compile_blocks",
+    "lora_trigger", "lora_prompt_profile", "lora_negative_boost", "prompt_writer", "diagram_lock", "text_overlay", "retries", "attention", "compile_blocks",
     "step_cache", "cfg_cutoff",
 )  # fmt: skip
 """The form's fields, in the order of `Form.inputs`; `size` stands for width and height."""

@@ -12,7 +12,7 @@ from t2v_studio.ui import form, markup
 
 NAMES = (
     "model_id", "preset", "quality", "steps", "guidance", "flow_shift", "adapter", "lora_scale", "lora_trigger", "lora_prompt_profile",
-    "lora_negative_boost", "diagram_lock", "text_overlay", "retries", "attention", "compile_blocks", "step_cache", "cfg_cutoff",
+    "lora_negative_boost", "prompt_writer", "diagram_lock", "text_overlay", "retries", "attention", "compile_blocks", "step_cache", "cfg_cutoff",
 )  # fmt: skip
 """The fields of this part, all of them fields of a request."""
 FILLED = ("fps", "size", "seed", "seconds", "scene_frames", "model_id", "steps", "guidance", "flow_shift", "lora_scale", "lora_prompt_profile",
@@ -25,6 +25,7 @@ COMPILING = [("Automatic", "auto"), ("On", "on"), ("Off", "off")]
 CACHES = [("Off", "off"), ("First block", "first_block"), ("MagCache", "magcache")]
 SCALE = (0.0, 2.0, 1.0)
 NO_ADAPTER = ("No LoRA", "")
+RULES = ("The rules", "")
 
 
 def build(made: dict[str, Any]) -> gr.Accordion:
@@ -38,6 +39,12 @@ def build(made: dict[str, Any]) -> gr.Accordion:
         with gr.Row():
             for name, label in (("steps", "Steps"), ("guidance", "Guidance"), ("flow_shift", "Flow shift")):
                 made[name] = form.number(name, label, info=None, min_width=70, placeholder="auto")
+        made["prompt_writer"] = _choice(
+            "prompt_writer",
+            "Who writes the prompts",
+            [RULES],
+            info="A language model may write them from each scene's steps. Retrieved words stay; what does not fit is refused.",
+        )
         made["text_overlay"] = form.switch("text_overlay", "Titles, formulas and captions over the picture", info=None)
         made["diagram_lock"] = form.switch("diagram_lock", "Hold the picture to one flat diagram", info=None)
         made["retries"] = form.switch("retries", "Draw bad scenes again, by their cause", info=None)
@@ -126,6 +133,12 @@ def planner_choices(studio: Studio) -> list[tuple[str, str]]:
     return [*own, *((row["name"] if row["here"] else f"{row['name']} (not here)", row["name"]) for row in rows)]
 
 
+def writer_choices(studio: Studio) -> list[tuple[str, str]]:
+    """Language models that may write the prompts, after the rules."""
+    rows = studio.diffusion.writers()
+    return [RULES, *((row["label"] if row["here"] else f"{row['label']} (not here)", row["name"]) for row in rows)]
+
+
 def usual_model(studio: Studio) -> str:
     """The model that an empty choice stands for."""
     return next((row["name"] for row in studio.models.rows() if row["default"]), "")
@@ -184,6 +197,7 @@ def check(studio: Studio, values: dict[str, Any]) -> None:
         "model_id": lambda: [row["name"] for row in studio.models.rows()],
         "adapter": lambda: [name for _, name in studio.adapters.choices()],
         "planner_model_id": lambda: [row["name"] for row in studio.diffusion.planners()],
+        "prompt_writer": lambda: [row["name"] for row in studio.diffusion.writers()],
     }
     for name, known in lists.items():
         value = str(values.get(name) or "")

@@ -13,7 +13,7 @@ from t2v_studio.ui.components import diffusion_form, request_form
 from t2v_studio.ui.notices import guarded
 from t2v_studio.ui.page import QUIET, Page
 
-LISTED = ("model_id", "preset", "adapter", "planner_model_id")
+LISTED = ("model_id", "preset", "adapter", "planner_model_id", "prompt_writer")
 """Fields whose choices are what is there."""
 
 
@@ -24,6 +24,7 @@ def lists(studio: Studio, model: str) -> dict[str, list[tuple[str, str]]]:
         "preset": diffusion_form.preset_choices(studio, model),
         "adapter": diffusion_form.adapter_choices(studio, model),
         "planner_model_id": diffusion_form.planner_choices(studio),
+        "prompt_writer": diffusion_form.writer_choices(studio),
     }
 
 

@@ -9,7 +9,7 @@ import gradio as gr
 
 from t2v_studio.planning.plan import ScenePlan, parse_plan
 from t2v_studio.ui import markup, plan_table
-from t2v_studio.ui.components import evidence
+from t2v_studio.ui.components import evidence, written_prompts
 from t2v_studio.ui.notices import guarded
 from t2v_studio.ui.page import QUIET, Page
 
@@ -37,7 +37,7 @@ class PlanView:
             gr.Accordion(visible=True, open=open_now),
             f'<p class="t2-muted">{markup.text(line)}</p>{evidence.notices(notices)}',
             gr.Dataframe(value=rows or plan_table.rows_of(made)),
-            evidence.sources(made),
+            written_prompts.prompts(made) + evidence.sources(made),
         ]
 
     def hide(self) -> list[Any]:

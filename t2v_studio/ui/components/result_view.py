@@ -13,7 +13,7 @@ from t2v_studio.production.record import SceneRecord, VideoRecord
 from t2v_studio.production.request import DIFFUSION_FIELDS
 from t2v_studio.studio import Studio
 from t2v_studio.ui import markup
-from t2v_studio.ui.components import evidence, player
+from t2v_studio.ui.components import evidence, player, written_prompts
 from t2v_studio.ui.notices import guarded
 from t2v_studio.ui.page import OFF, ON, QUIET, Page, target
 from t2v_studio.workspace import new_id
@@ -62,6 +62,7 @@ LABELS = {
     "use_llm_planner": "Language model plans",
     "lora_prompt_profile": "Prompt profile",
     "cfg_cutoff": "Guidance ends after",
+    "prompt_writer": "Prompts written by",
 }
 
 
@@ -94,6 +95,7 @@ def settings_table(record: VideoRecord) -> str:
         + scenes_table(record)
         + _drawn_with(record)
         + _planner(record)
+        + written_prompts.prompts(record.plan)
     )
 
 
@@ -140,7 +142,9 @@ def _share(scene: SceneRecord) -> str:
 def _tries(scene: SceneRecord) -> str:
     """Each earlier try with its cause and what was done."""
     return "; ".join(
-        ": ".join(str(one[name]) for name in ("cause", "verdict", "action") if one.get(name)).replace("_", " ")
+        ": ".join(dict.fromkeys(str(one[name]) for name in ("cause", "verdict", "next") if one.get(name))).replace(
+            "_", " "
+        )
         for one in scene.retries
     )
 
