@@ -1,0 +1,70 @@
+"""llama.cpp itself, where a package brings it (pip install xllamacpp): it answers with our adapter as transformers does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from base_gguf import write_base
+
+from training.text.gguf_adapter import read_lora, write_gguf_adapter
+
+xllamacpp = pytest.importorskip("xllamacpp")
+IDS = [2, 88, 86, 72, 85, 202, 263, 376, 86]
+
+
+def answered(base: Path, adapter: Path | None) -> np.ndarray:
+    """Log-probabilities of the next token, by llama.cpp."""
+    params = xllamacpp.CommonParams()
+    params.model.path = str(base)
+    params.n_ctx, params.n_parallel, params.warmup = 64, 1, False
+    params.cpuparams.n_threads = 1
+    if adapter is not None:
+        params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(adapter), 1.0)]
+    server = xllamacpp.Server(params)
+    wish = {"prompt": IDS, "n_predict": 1, "temperature": 0.0, "n_probs": 420, "cache_prompt": False}
+    said = server.handle_completions(json.dumps(wish) if not isinstance(wish, dict) else wish)
+    found = said if isinstance(said, dict) else json.loads(said)
+    tops = found["completion_probabilities"][0]["top_logprobs"]
+    values = np.full(420, np.nan)
+    for one in tops:
+        values[one["id"]] = one["logprob"]
+    return values
+
+
+def by_transformers(base: Path, adapter: Path | None) -> np.ndarray:
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    model: Any = AutoModelForCausalLM.from_pretrained(base)
+    if adapter is not None:
+        model = PeftModel.from_pretrained(model, str(adapter))
+    with torch.no_grad():
+        logits = model.eval()(input_ids=torch.tensor([IDS])).logits[0, -1]
+    return np.asarray(torch.log_softmax(logits, -1))
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen3", "lfm2"])
+def test_llama_cpp_answers_with_our_adapter_as_transformers_does(
+    family: str, tiny_models: Path, tmp_path: Path
+) -> None:
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    folder = tiny_models / f"tiny-{family}"
+    torch.manual_seed(1)
+    config = LoraConfig(r=4, lora_alpha=16, target_modules="all-linear", init_lora_weights=False)
+    get_peft_model(AutoModelForCausalLM.from_pretrained(folder), config).save_pretrained(tmp_path / "peft")
+    lora = read_lora(tmp_path / "peft" / "adapter_model.safetensors", tmp_path / "peft")
+    fields = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    adapter = write_gguf_adapter(lora, family, fields, tmp_path / "adapter.gguf")
+    base = write_base(folder, family, tmp_path / "base.gguf")
+    plain, worn = answered(base, None), answered(base, adapter)
+    assert np.nanmax(np.abs(plain - by_transformers(folder, None))) < 2e-3
+    assert np.nanmax(np.abs(worn - by_transformers(folder, tmp_path / "peft"))) < 2e-3
+    assert np.nanmax(np.abs(worn - plain)) > 0.05, "the adapter does something"
