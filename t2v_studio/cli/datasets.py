@@ -219,3 +219,29 @@ def upload(
         print_json(made)
         return
     say(f"sent: {made['url']}")
+
+
+@app.command("add")
+def add_set(
+    paths: Sets,
+    name: Annotated[str, typer.Option("--name", help="Its name. Default: that of the first file or folder.")] = "",
+    json: JsonFlag = False,
+) -> None:
+    """Copy a set into the workspace, so that the Train tab offers it."""
+    row = Studio().text_sets.add(paths, name)
+    if json:
+        print_json(row)
+    else:
+        say(f"{row['name']}: {', '.join(row['files'])}\n{row['path']}")
+
+
+@app.command("sets")
+def list_sets(json: JsonFlag = False) -> None:
+    """The sets of the workspace."""
+    rows = Studio().text_sets.sets()
+    if json:
+        print_json({"sets": rows})
+    elif not rows:
+        say("No set yet. Make one with: t2v dataset combine, then: t2v dataset add FOLDER")
+    else:
+        table([row | {"files": ", ".join(row["files"])} for row in rows], ("name", "files", "bytes", "made_at"))

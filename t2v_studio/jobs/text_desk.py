@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from t2v_studio.errors import InputError, StudioError, unknown_name
 from t2v_studio.settings import Settings
+from t2v_studio.workspace import Workspace
 
 if TYPE_CHECKING:
     from t2v_studio.datasets.text_pairs.captions import Captioner
@@ -149,6 +150,40 @@ class TextDesk:
 
         url = upload(plan(folder, repo, private=private), os.environ.get("HF_TOKEN", ""))
         return {"repo": repo, "private": private, "url": url}
+
+    # --- the sets of this workspace ----------------------------------------------------------
+    def sets(self) -> Rows:
+        """The sets that the page offers, newest first: name, path, files, bytes, made_at."""
+        from t2v_studio.datasets.text_pairs import kept
+
+        return kept.rows(self._workspace)
+
+    def add(self, paths: Sequence[Path], name: str = "") -> dict[str, Any]:
+        """Copy files or a folder into a set of the workspace; its row. Raises InputError, NotFoundError, LimitError."""
+        from t2v_studio.datasets.text_pairs import kept
+
+        made = kept.add(self._workspace, paths, name)
+        return next(row for row in self.sets() if row["name"] == made)
+
+    def remove(self, name: str) -> None:
+        """Delete a set of the workspace. Raises NotFoundError."""
+        from t2v_studio.datasets.text_pairs import kept
+
+        kept.remove(self._workspace, name)
+
+    def validate_set(self, name: str, *, tokenizer: str = "", max_length: int = 1024) -> dict[str, Any]:
+        """`validate` for a set of the workspace; tokenizer: a chat model that is here. Raises StudioError."""
+        from t2v_studio.datasets.text_pairs import kept
+        from t2v_studio.planning.chat_model import Use, chat_model_folder
+
+        files = kept.files_of(kept.find(self._workspace, name))
+        use = Use("tokenizer", "tokenizer", "Choose a chat model that is here.")
+        folder = chat_model_folder(tokenizer, self.settings, use) if tokenizer else None
+        return self.validate(files, tokenizer=folder, max_length=max_length)
+
+    @property
+    def _workspace(self) -> Workspace:
+        return Workspace.at(self.settings.home)
 
     # --- inside ------------------------------------------------------------------------------
     def _captioner(self, name: str, model: str) -> Any:
