@@ -1,4 +1,4 @@
-"""The program in the child: `python -m t2v_studio.engines.manim.harness JOB.json` draws one scene and ends.
+"""The program in the child: `python -m t2v_studio.engines.manim.harness JOB.json` draws a scene and ends.
 
 It imports Manim, drops its rights where the job says so, runs the scene, lints the layout after each play,
 streams frames to standard output (see `render`) and writes report.json. It ends with 0 whenever there is a report.
@@ -24,17 +24,19 @@ PLAYBACK = (0.4, 2.5)
 
 
 def main(arguments: list[str]) -> int:
-    job = HarnessJob.model_validate(json.loads(Path(arguments[0]).read_text(encoding="utf-8")))
+    """Several jobs one after the other spare the start of a child for each; a cage holds for one alone."""
+    jobs = [HarnessJob.model_validate(json.loads(Path(path).read_text(encoding="utf-8"))) for path in arguments]
     sink = _claim_output()
-    report = HarnessReport()
-    try:
-        _run(job, report, sink)
-    except BrokenPipeError:
-        return 1
-    except BaseException as error:
-        report.error = _told(error)
-        traceback.print_exc()
-    (Path(job.folder) / REPORT).write_text(report.model_dump_json(), encoding="utf-8")
+    for job in jobs[: 1 if any(job.cage for job in jobs) else None]:
+        report = HarnessReport()
+        try:
+            _run(job, report, sink)
+        except BrokenPipeError:
+            return 1
+        except BaseException as error:
+            report.error = _told(error)
+            traceback.print_exc()
+        (Path(job.folder) / REPORT).write_text(report.model_dump_json(), encoding="utf-8")
     return 0
 
 

@@ -10,11 +10,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
@@ -72,7 +72,11 @@ def _answer(job: HarnessJob, process: subprocess.Popen[bytes], log: Path) -> Har
         return answer
     if answer is not None and answer.error is not None:
         raise StudioError("manim_scene", f"The Manim scene stopped: {answer.error}", "Correct its code, or take the template.")  # fmt: skip
-    raise StudioError(
+    raise _ended_early(process, log)
+
+
+def _ended_early(process: subprocess.Popen[bytes], log: Path) -> StudioError:
+    return StudioError(
         "manim_scene",
         f"Manim ended with {_ending(process.returncode)}: {_tail(log)}",
         "Draw the scene again; t2v doctor says whether Manim is whole.",
@@ -112,13 +116,13 @@ class _Reader:
 
 
 @contextmanager
-def child(job: HarnessJob) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+def child(job: HarnessJob, *more: HarnessJob) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     """A running harness and its log; on leaving, its process group is gone."""
     folder = Path(job.folder)
-    argv = [sys.executable, "-m", "t2v_studio.engines.manim.harness", str(job.write())]
+    argv = [sys.executable, "-m", "t2v_studio.engines.manim.harness", *(str(one.write()) for one in (job, *more))]
     environment = clean_environment(folder)
     if job.cage:
-        argv, environment = sandbox.command(argv, folder)
+        argv, environment = sandbox.command(argv, folder, cpu_seconds=_longest(job))
     log = folder / "child.log"
     with log.open("wb") as errors:
         process = subprocess.Popen(
@@ -126,13 +130,18 @@ def child(job: HarnessJob) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
             start_new_session=True,
         )  # fmt: skip
     if job.cage:
-        with sandbox.guard(process, folder, seconds=STALL_S + SECONDS_A_FRAME * (job.frames or 0)):
+        with sandbox.guard(process, folder, seconds=_longest(job)):
             yield process, log
         return
     try:
         yield process, log
     finally:
         sandbox.end(process)
+
+
+def _longest(job: HarnessJob) -> float:
+    """Seconds that a caged child may take."""
+    return STALL_S + SECONDS_A_FRAME * (job.frames or 0)
 
 
 def clean_environment(folder: Path) -> dict[str, str]:
@@ -170,14 +179,17 @@ def _tail(log: Path) -> str:
     return lines[-1][:300] if lines else "it said nothing"
 
 
-def dry(job: HarnessJob, seconds: float = 120.0) -> HarnessReport:
-    """Run a job of our own without drawing. Raises StudioError where there is no answer in time."""
-    with child(job.model_copy(update={"frames": None})) as (process, log):
+def dry(jobs: Sequence[HarnessJob], seconds: float = 300.0) -> list[HarnessReport]:
+    """Run template jobs in one child without drawing. Raises StudioError where there is no answer in time."""
+    undrawn = [job.model_copy(update={"frames": None, "cage": False}) for job in jobs]
+    with child(*undrawn) as (process, log):
         try:
             process.wait(seconds)
         except subprocess.TimeoutExpired as error:
-            raise StudioError("manim_stalled", f"The scene ran longer than {seconds:.0f} s.", "Simplify it.") from error
-        answer: Any = read_report(Path(job.folder))
-        if answer is None:
-            raise StudioError("manim_scene", f"Manim ended with {_ending(process.returncode)}: {_tail(log)}", "")
-    return answer  # type: ignore[no-any-return]
+            raise StudioError(
+                "manim_stalled", f"The scenes ran longer than {seconds:.0f} s.", "Simplify them."
+            ) from error
+        answers = [read_report(Path(job.folder)) for job in undrawn]
+        if None in answers:
+            raise _ended_early(process, log)
+    return [answer for answer in answers if answer is not None]
