@@ -13,6 +13,7 @@ from t2v_studio.jobs.diffusion_desk import DiffusionDesk
 from t2v_studio.jobs.executors import Executor, InlineExecutor
 from t2v_studio.jobs.handlers import HANDLERS, LOADERS
 from t2v_studio.jobs.manifest_desk import ManifestDesk
+from t2v_studio.jobs.manim_desk import ManimDesk
 from t2v_studio.jobs.model import Job, Lane
 from t2v_studio.jobs.model_shelf import ModelShelf
 from t2v_studio.jobs.pack_shelf import PackShelf
@@ -58,6 +59,7 @@ class Studio:
         self.manifests = ManifestDesk(self.settings, self.workspace)
         self.text_sets = TextDesk(self.settings)
         self.diffusion = DiffusionDesk(self.settings, self.workspace)
+        self.manim = ManimDesk(self.settings, self.workspace, self._submit)
         self.models = ModelShelf(self.settings, self.workspace, self._submit, self.jobs)
         self.adapters = AdapterShelf(self.settings, self.workspace, lambda: self.jobs(active=True, limit=200))
         self.training = TrainingDesk(
