@@ -40,7 +40,7 @@ class Fit:
 
 
 def train(session: TextSession, data: TextSet) -> dict[str, Any]:
-    """Train to the end, from the last checkpoint where there is one. Returns steps, notices, base, stopped_early.
+    """Train to the end, from the last checkpoint where there is one. Returns step, steps, base, notices.
 
     Raises CancelledError where it was asked to leave (with a checkpoint), StudioError out_of_memory where not even
     one row at a time fits.
@@ -121,7 +121,6 @@ def _attempt(
         raise CancelledError("The training was asked to leave.")
     if not held_out:
         follower.keep(trainer.state.global_step, trainer.state.epoch or 0.0, trainer.model, measures({}))
-    targets = matched(trainer.model.get_base_model(), session.recipe) if session.recipe.targets else {}
     said = [*notices, *how.notices, *([follower.stopped_early] if follower.stopped_early else [])]
     kept = read_json(part.folder / FIT)
     if kept:
@@ -131,7 +130,6 @@ def _attempt(
         "steps": trainer.state.max_steps,
         "base": read_json(base_file),
         "notices": said,
-        "targets": targets,
     }
 
 

@@ -115,6 +115,28 @@ def test_less_memory_means_smaller_passes_and_the_same_steps(
     assert [line["fit"] for line in lines if "fit" in line] == [{"from": 4, "to": 2}, {"from": 2, "to": 1}]
 
 
+def test_memory_that_runs_out_half_way_costs_no_step(
+    new_session: NewSession, place: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = small(batch_size=4, steps=3, save_every=2, validate_every=3)
+    expected = work(new_session(recipe))[0]
+    from trl import SFTTrainer
+
+    real, sizes = SFTTrainer.compute_loss, []
+
+    def later(self: Any, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.model.training:
+            sizes.append(len(inputs["input_ids"]))
+            if len(sizes) > 2 and sizes[-1] > 2:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(self, model, inputs, *args, **kwargs)
+
+    monkeypatch.setattr(SFTTrainer, "compute_loss", later)
+    result = work(new_session(recipe))[0]
+    assert sizes == [4, 4, 4, 2, 2], "it goes on from the checkpoint of step 2"
+    assert difference(weights_of(place, expected), weights_of(place, result)) < 1e-4
+
+
 def test_one_row_that_does_not_fit_is_an_error(new_session: NewSession, monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: Any, **__: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory")
