@@ -29,7 +29,7 @@ class AdapterShelf:
 
     # --- looking -----------------------------------------------------------------------------
     def rows(self) -> list[dict[str, Any]]:
-        """Newest first: the fields of a card, preset (name), error. A damaged folder is a row with its error alone."""
+        """Newest first: the fields of a card, is_text, preset (name), error. A damaged folder is a row with its error alone."""
         from t2v_studio.adapters.catalogue import catalogue, damaged
 
         rows = [self._row(card) for card in catalogue(self._workspace)]
@@ -265,8 +265,8 @@ class AdapterShelf:
         try:
             found = preset_for(card, self._workspace)
         except StudioError as error:
-            return card.model_dump() | {"preset": "", "error": error.message}
-        return card.model_dump() | {"preset": found.name if found else "", "error": ""}
+            return card.model_dump() | {"is_text": card.is_text, "preset": "", "error": error.message}
+        return card.model_dump() | {"is_text": card.is_text, "preset": found.name if found else "", "error": ""}
 
 
 def _require_size(plan: FilePlan, base: str, name: str, family: str) -> None:

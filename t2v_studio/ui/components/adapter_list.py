@@ -68,7 +68,7 @@ def details(row: Mapping[str, Any]) -> str:
         f'<button type="button" class="t2-button quiet" data-act="remove" data-id="{markup.text(row["id"])}" '
         f'data-confirm="{markup.text(question)}">Remove</button>'
     )
-    use = markup.button("Use in Generate", "use", kind="primary", id=row["id"])
+    use = _use(row, "primary")
     return (
         f'<div class="t2-list"><h3 class="t2-h">{markup.text(row["name"])}</h3>{warning}{facts}'
         f'<div class="t2-row">{use}{remove}</div></div>'
@@ -224,8 +224,15 @@ def _row(row: Mapping[str, Any], chosen: str) -> tuple[str, ...]:
         rank,
         f'<span class="t2-muted">{markup.text(row["made_from"])}</span>',
         markup.text(_metrics(row["metrics"], 3)),
-        markup.button("Use in Generate", "use", kind="quiet strong", id=row["id"]),
+        _use(row, "quiet strong"),
     )
+
+
+def _use(row: Mapping[str, Any], kind: str) -> str:
+    """The way to Generate; an adapter of a language model is chosen where that model is asked."""
+    if row.get("is_text"):
+        return markup.chip("language model")
+    return markup.button("Use in Generate", "use", kind=kind, id=row["id"])
 
 
 def _metrics(found: Mapping[str, Any], most: int) -> str:
