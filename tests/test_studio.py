@@ -321,7 +321,7 @@ def test_doctor_sees_what_is_missing(studio: Studio, monkeypatch: pytest.MonkeyP
     assert rows["packages"]["state"] == rows["torch"]["state"] == "missing"
     assert "gradio" in rows["packages"]["found"]
     assert rows["database disk"]["state"] == rows["disk"]["state"] == "warning"
-    assert rows["Docker"]["state"] == rows["bubblewrap"]["state"] == rows["graphics card"]["state"] == "warning"
+    assert rows["Docker"]["state"] == rows["graphics card"]["state"] == "warning"
 
 
 def test_file_systems_are_told_apart() -> None:

@@ -27,8 +27,8 @@ def examine(settings: Settings, workspace: Workspace) -> list[Row]:
         software.chromium,
         engines.engines,
         engines.manim,
-        lambda: engines.sandbox("docker", "Docker", "Containers cannot be built or run here; `make run` needs none."),
-        lambda: engines.sandbox("bwrap", "bubblewrap", "Generated Manim code cannot be shut in, so it is not run."),
+        lambda: engines.written_scenes(settings),
+        lambda: engines.program("docker", "Docker", "Containers cannot be built or run here; `make run` needs none."),
     )
     rows: list[Row] = []
     for check in checks:

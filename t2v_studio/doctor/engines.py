@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 
 from t2v_studio.doctor.row import Row, installed_version, row
+from t2v_studio.settings import Settings
 
 
 def engines() -> list[Row]:
@@ -34,7 +35,23 @@ def manim() -> Row:
     return row("Manim", "ok", version)
 
 
-def sandbox(command: str, name: str, cost: str) -> Row:
+def written_scenes(settings: Settings) -> Row:
+    """The isolation of code that a language model writes, as a child measured it here."""
+    from t2v_studio.engines.manim.sandbox import Level, probe
+
+    found = probe()
+    text = found.words()
+    if found.level >= Level.files_and_network:
+        return row("sandbox", "ok", text)
+    if found.missing:
+        text += f"; open: {', '.join(found.missing)}"
+    cost = "Written Manim scenes are off: their code could not be shut off from files and network. Templates need none."
+    if settings.manim_unconfined:
+        cost = "T2V_MANIM_UNCONFINED is set: written Manim code runs all the same and may do what is open."
+    return row("sandbox", "warning", text, cost, found.hint)
+
+
+def program(command: str, name: str, cost: str) -> Row:
     found = shutil.which(command)
     return (
         row(name, "ok", found)

@@ -15,6 +15,7 @@ from t2v_studio.jobs.queue import Queue
 from t2v_studio.jobs.residents import Engines, Library
 from t2v_studio.jobs.running import Handler
 from t2v_studio.jobs.training_job import check, train
+from t2v_studio.jobs.written_job import write_scenes
 from t2v_studio.library.passages import SearchResult
 from t2v_studio.production.planned import planned_form, planned_from
 from t2v_studio.production.request import VideoRequest, parse_request
@@ -298,6 +299,15 @@ def report(context: Context, job: Job) -> dict[str, Any]:
     return {**job.spec, "files": [str(file) for file in files]}
 
 
+# --- manifests ---------------------------------------------------------------------------------
+def archive(context: Context, job: Job) -> dict[str, Any]:
+    """Spec: manifest, layout. Result: as of `ManifestDesk.archive`."""
+    from t2v_studio.jobs.manifest_desk import ManifestDesk
+
+    desk = ManifestDesk(context.settings, context.workspace)
+    return desk.archive(job.spec["manifest"], job.spec["layout"], context.report)
+
+
 HANDLERS: dict[str, Handler] = {
     "ingest": ingest,
     "remove": remove,
@@ -311,10 +321,12 @@ HANDLERS: dict[str, Handler] = {
     "pack": pack,
     "release_gpu": release_gpu,
     "report": report,
+    "archive": archive,
     "train": train,
     "check_adapter": check,
     "download": download,
     "convert_model": convert,
+    "write_scenes": write_scenes,
 }
 LOADERS: dict[str, Loader] = {"library": Library, "engines": Engines}
 PREPARE: dict[str, Callable[[Residents], object]] = {"library": lambda residents: residents("library").index}

@@ -130,6 +130,13 @@ def check_code(
     )
 
 
+def problem(code: str, plan: ScenePlan, index: int, settings: Settings) -> str:
+    """What keeps code from drawing scene `index` at the usual size, "" for nothing. Raises as `write_scene` does."""
+    dry_run.ready(settings)
+    canvas = Canvas(1280, 720, 30.0, (1,) * len(plan.scenes), seed=plan.seed)
+    return check_code(code, canvas, settings=settings).fallback
+
+
 class _Writing:
     """One scene from the first question to code that holds, or to the reason why there is none."""
 
