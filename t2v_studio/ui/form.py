@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from t2v_studio.errors import InputError
-from t2v_studio.production.request import DIFFUSION_FIELDS, VideoRequest, parse_request
+from t2v_studio.production.request import DIFFUSION_FIELDS, MANIM_FIELDS, VideoRequest, parse_request
 
 SIZES = {
     f"{width} × {height}": (width, height)
@@ -23,7 +23,7 @@ NAMES = (
     "rag_query", "rag_top_k", "frames", "scene_frames", "style", "course_mode", "show_sources", "fallback_local_on_fail", "course_few_shot",
     "use_llm_planner", "planner_model_id", "model_id", "preset", "quality", "steps", "guidance", "flow_shift", "adapter", "lora_scale",
     "lora_trigger", "lora_prompt_profile", "lora_negative_boost", "prompt_writer", "diagram_lock", "text_overlay", "retries", "attention", "compile_blocks",
-    "step_cache", "cfg_cutoff",
+    "step_cache", "cfg_cutoff", "manim_scenes", "manim_model_id", "manim_adapter",
 )  # fmt: skip
 """The form's fields, in the order of `Form.inputs`; `size` stands for width and height."""
 
@@ -150,6 +150,11 @@ def request_from(values: dict[str, Any], plan: Any = None) -> VideoRequest:
             data.pop(name, None)
     if data.get("engine") != "diffusion":
         data = {name: value for name, value in data.items() if name not in DIFFUSION_FIELDS}
+    if data.get("engine") != "manim":
+        data = {name: value for name, value in data.items() if name not in MANIM_FIELDS}
+    if data.get("manim_scenes") != "written":
+        for name in ("manim_code", "manim_model_id", "manim_adapter"):
+            data.pop(name, None)
     if not data.get("adapter"):
         for name in ("lora_scale", "lora_trigger"):
             data.pop(name, None)

@@ -198,6 +198,8 @@ def check(studio: Studio, values: dict[str, Any]) -> None:
         "adapter": lambda: [name for _, name in studio.adapters.choices()],
         "planner_model_id": lambda: [row["name"] for row in studio.diffusion.planners()],
         "prompt_writer": lambda: [row["name"] for row in studio.diffusion.writers()],
+        "manim_model_id": lambda: [row["name"] for row in studio.diffusion.planners()],
+        "manim_adapter": lambda: [name for _, name in studio.manim.adapters()],
     }
     for name, known in lists.items():
         value = str(values.get(name) or "")

@@ -9,11 +9,13 @@ import gradio as gr
 from t2v_studio.production.record import VideoRecord
 from t2v_studio.studio import Studio
 from t2v_studio.ui import form
-from t2v_studio.ui.components import diffusion_form, request_form
+from t2v_studio.ui.components import diffusion_form, manim_view, request_form
 from t2v_studio.ui.notices import guarded
 from t2v_studio.ui.page import QUIET, Page
 
-LISTED = ("model_id", "preset", "adapter", "planner_model_id", "prompt_writer")
+LISTED = (
+    "model_id", "preset", "adapter", "planner_model_id", "prompt_writer", "manim_model_id", "manim_adapter",
+)  # fmt: skip
 """Fields whose choices are what is there."""
 
 
@@ -25,6 +27,8 @@ def lists(studio: Studio, model: str) -> dict[str, list[tuple[str, str]]]:
         "adapter": diffusion_form.adapter_choices(studio, model),
         "planner_model_id": diffusion_form.planner_choices(studio),
         "prompt_writer": diffusion_form.writer_choices(studio),
+        "manim_model_id": manim_view.model_choices(studio),
+        "manim_adapter": manim_view.adapter_choices(studio),
     }
 
 

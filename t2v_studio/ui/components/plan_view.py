@@ -9,7 +9,7 @@ import gradio as gr
 
 from t2v_studio.planning.plan import ScenePlan, parse_plan
 from t2v_studio.ui import markup, plan_table
-from t2v_studio.ui.components import evidence, written_prompts
+from t2v_studio.ui.components import evidence, manim_view, written_prompts
 from t2v_studio.ui.notices import guarded
 from t2v_studio.ui.page import QUIET, Page
 
@@ -21,11 +21,18 @@ class PlanView:
     plan: gr.State
     table: gr.Dataframe
     outputs: list[Any]
+    code: manim_view.CodeView
 
     def show(
-        self, made: ScenePlan, notices: list[str], open_now: bool = True, rows: list[list[Any]] | None = None
+        self,
+        made: ScenePlan,
+        notices: list[str],
+        open_now: bool = True,
+        rows: list[list[Any]] | None = None,
+        codes: dict[str, str] | None = None,
     ) -> list[Any]:
-        """Values of `outputs`. `rows`: the table as a person left it, where it is not the plan's own."""
+        """Values of `outputs`. `rows`: the table as a person left it, where it is not the plan's own; `codes`: of
+        written Manim scenes."""
         count = sum(len(scene.steps) for scene in made.scenes)
         line = (
             f"{markup.plural(len(made.scenes), 'scene')}, {markup.plural(count, 'step')}. Double-click a cell to edit it; clear the "
@@ -38,10 +45,11 @@ class PlanView:
             f'<p class="t2-muted">{markup.text(line)}</p>{evidence.notices(notices)}',
             gr.Dataframe(value=rows or plan_table.rows_of(made)),
             written_prompts.prompts(made) + evidence.sources(made),
+            *self.code.show(made, codes),
         ]
 
     def hide(self) -> list[Any]:
-        return [None, gr.Accordion(visible=False), "", gr.Dataframe(value=[]), ""]
+        return [None, gr.Accordion(visible=False), "", gr.Dataframe(value=[]), "", *self.code.hide()]
 
 
 def build(page: Page) -> PlanView:
@@ -55,8 +63,9 @@ def build(page: Page) -> PlanView:
             column_widths=["68px", "124px", "92px", "262px", "118px", "80px"], buttons=[], elem_id="plan-table",
         )  # fmt: skip
         discard = gr.Button("Discard the plan", size="sm", min_width=120, elem_id="discard-plan")
+        code = manim_view.build_code(page)
         cited = gr.HTML("", js_on_load=markup.CLICKS, elem_id="plan-sources", apply_default_css=False)
-    view = PlanView(plan, table, [plan, box, words, table, cited])
+    view = PlanView(plan, table, [plan, box, words, table, cited, *code.outputs], code)
 
     @guarded
     def show_source(made: dict[str, Any] | None, event: gr.EventData) -> Any:

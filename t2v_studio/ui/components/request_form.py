@@ -9,7 +9,7 @@ import gradio as gr
 from t2v_studio.errors import StudioError
 from t2v_studio.studio import Studio
 from t2v_studio.ui import form, markup
-from t2v_studio.ui.components import diffusion_form
+from t2v_studio.ui.components import diffusion_form, manim_view
 from t2v_studio.ui.page import QUIET
 
 ENGINE_NAMES = {"local": "Local drawing", "diffusion": "Diffusion", "manim": "Manim"}
@@ -93,6 +93,7 @@ def build(studio: Studio) -> tuple[dict[str, Any], list[Any], list[gr.Button]]:
         ]
     made["ahead"] = gr.HTML("", elem_id="ahead", apply_default_css=False)
     made["diffusion"] = diffusion_form.build(made)
+    made["manim"] = manim_view.build_form(made)
     _folded(made)
     made["use_rag"].change(lambda on: gr.Row(visible=bool(on)), made["use_rag"], retrieval, **QUIET)
     return made, [made[name] for name in form.NAMES], buttons

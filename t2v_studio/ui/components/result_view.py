@@ -13,7 +13,7 @@ from t2v_studio.production.record import SceneRecord, VideoRecord
 from t2v_studio.production.request import DIFFUSION_FIELDS
 from t2v_studio.studio import Studio
 from t2v_studio.ui import markup
-from t2v_studio.ui.components import evidence, player, written_prompts
+from t2v_studio.ui.components import evidence, manim_view, player, written_prompts
 from t2v_studio.ui.notices import guarded
 from t2v_studio.ui.page import OFF, ON, QUIET, Page, target
 from t2v_studio.workspace import new_id
@@ -179,6 +179,7 @@ class ResultView:
     studio: Studio
     outputs: list[Any]
     box: gr.Group
+    one_scene: manim_view.OneScene
 
     def show(self, video_id: str) -> list[Any]:
         record = self.studio.video(video_id)
@@ -199,6 +200,7 @@ class ResultView:
             gr.Dropdown(scenes, value=1),
             gr.Image(value=None, visible=False),
             gr.DownloadButton(value=None, visible=False),
+            *self.one_scene.show(self.studio, record),
         ]
 
     def hide(self) -> list[Any]:
@@ -226,6 +228,7 @@ def build(page: Page, name: str) -> ResultView:
             cited = gr.HTML("", js_on_load=markup.CLICKS, elem_id=f"{name}-sources", apply_default_css=False)
         with gr.Accordion("Settings and scenes", open=False):
             settings = gr.HTML("", apply_default_css=False)
+        one_scene = manim_view.build_one_scene(page, name, shown)
         with gr.Accordion("A figure for the thesis", open=False):
             with gr.Row(equal_height=True):
                 scene = gr.Dropdown([], label="Scene", min_width=160)
@@ -242,7 +245,8 @@ def build(page: Page, name: str) -> ResultView:
             )
             get_figure = gr.DownloadButton("↓ Download the figure", size="sm", visible=False)
     view = ResultView(
-        studio, [box, shown, video, head, other, get_video, get_words, get_record, cited, settings, scene, sketch, get_figure], box
+        studio, [box, shown, video, head, other, get_video, get_words, get_record, cited, settings, scene, sketch, get_figure, *one_scene.outputs],
+        box, one_scene,
     )  # fmt: skip
 
     @guarded

@@ -26,7 +26,7 @@ from t2v_studio.ui.notices import guarded
 from t2v_studio.ui.page import QUIET, TO_TOP, Page, busy, target
 
 NAME, LABEL, ORDER = "generate", "Generate", 20
-KINDS = frozenset({"plan", "video", "pair"})
+KINDS = frozenset({"plan", "video", "pair", "redraw"})
 EMPTY = markup.empty(
     "Your video will appear here",
     "Type a topic. Plan shows the scenes first, so that you can edit them; Generate goes straight to the video; "
@@ -50,10 +50,10 @@ def build(page: Page) -> None:
     flow.wire_buttons(*buttons)
     flow.wire_following(result, pair)
     flow.wire_restoring()
-    _wire_form(page, controls)
+    _wire_form(page, controls, plan.code.box)
 
 
-def _wire_form(page: Page, controls: dict[str, Any]) -> None:
+def _wire_form(page: Page, controls: dict[str, Any], code_box: gr.Accordion) -> None:
     """Presets, the notes of the engines, and the lists that follow the library."""
     studio = page.studio
 
@@ -83,6 +83,12 @@ def _wire_form(page: Page, controls: dict[str, Any]) -> None:
     if page.tab is not None:
         page.tab.select(refresh, notes, lists, **QUIET)
     controls["engine"].change(
+        lambda engine: [gr.Accordion(visible=engine == "manim")] * 2,
+        controls["engine"],
+        [controls["manim"], code_box],
+        **QUIET,
+    )
+    controls["engine"].change(
         lambda engine: request_form.engine_notes(studio, engine), controls["engine"], controls["engine_notes"], **QUIET
     )
     diffusion_wiring.wire(page, controls)
@@ -97,6 +103,8 @@ class _Flow:
         self.controls, self.inputs, self.plan = controls, inputs, plan
         self.status, self.preview, self.following, self.done, self.kept = status, preview, following, done, page.kept
         self.seen = gr.State("")
+        self.plan_inputs = [plan.plan, plan.table, plan.code.codes]
+        plan.code.wire(page, plan.plan, plan.table, inputs)
 
     # --- submitting --------------------------------------------------------------------------
     def wire_buttons(self, plan_button: gr.Button, make_button: gr.Button, pair_button: gr.Button) -> None:
@@ -104,19 +112,19 @@ class _Flow:
 
         def submitter(what: str) -> Any:
             @guarded
-            def submit(made: dict[str, Any] | None, rows: list[list[Any]], *values: Any) -> Any:
+            def submit(made: dict[str, Any] | None, rows: list[list[Any]], codes: dict[str, str], *values: Any) -> Any:
                 asked = dict(zip(form.NAMES, values, strict=True))
-                job = submit_request(self.studio, what, asked, made, rows)
+                job = submit_request(self.studio, what, asked, made, rows, codes)
                 drawn = made if what == "video" else None
-                kept = {"values": asked, "job": job.id, "plan": drawn, "rows": rows if drawn else None}
+                kept = {"values": asked, "job": job.id, "plan": drawn, "rows": rows if drawn else None, "codes": codes}
                 return job.id, status_of(job), "", busy(), kept, "", ""
 
             return submit
 
         for button, what in ((plan_button, "plan"), (make_button, "video"), (pair_button, "pair")):
-            button.click(submitter(what), [self.plan.plan, self.plan.table, *self.inputs], outputs, trigger_mode="once", **QUIET).then(
+            button.click(submitter(what), [*self.plan_inputs, *self.inputs], outputs, trigger_mode="once", **QUIET).then(
                 None, None, None, js=TO_TOP)  # fmt: skip
-        self.controls["topic"].submit(submitter("plan"), [self.plan.plan, self.plan.table, *self.inputs], outputs, trigger_mode="once", **QUIET)  # fmt: skip
+        self.controls["topic"].submit(submitter("plan"), [*self.plan_inputs, *self.inputs], outputs, trigger_mode="once", **QUIET)  # fmt: skip
 
         @guarded
         def keep_edits(made: dict[str, Any] | None, rows: list[list[Any]], kept: dict[str, Any] | None) -> Any:
@@ -130,6 +138,10 @@ class _Flow:
         def from_record(what: dict[str, Any] | None) -> Any:
             if not what:
                 return gr.skip()
+            if what["kind"] == "redraw":
+                job = self.studio.job(what["id"])
+                rest = [gr.skip()] * (len(self.plan.outputs) + len(self.inputs))
+                return (gr.Tabs(selected=NAME), job.id, status_of(job), "", busy(), gr.skip(), "", "", *rest)
             if what["kind"] == "adapter":
                 return self._with_adapter(what["fields"], outputs)
             record = self.studio.video(what["id"])
@@ -159,7 +171,7 @@ class _Flow:
                     *diffusion_wiring.shown(self.studio, asked),
                 )
             gr.Info("The form holds the settings of that video. Change what you like, then Generate.")
-            plan = self.plan.show(record.plan, [])
+            plan = self.plan.show(record.plan, [], codes=record.request.manim_code)
             return (gr.Tabs(selected=NAME), *[gr.skip()] * 7, *plan, *diffusion_wiring.shown(self.studio, asked))
 
         self.page.again.change(
@@ -199,7 +211,7 @@ class _Flow:
             kind, name = what["kind"], what["id"]
             try:
                 if kind == "draft":
-                    plan = self.plan.show(parse_plan(what["plan"]), [], rows=what.get("rows"))
+                    plan = self.plan.show(parse_plan(what["plan"]), [], rows=what.get("rows"), codes=what.get("codes"))
                     return (*result.hide(), *pair.hide(), *plan)
                 if kind == "plan":
                     made = self.studio.job(name).result
@@ -211,7 +223,11 @@ class _Flow:
                 if kind == "pair":
                     return (*result.hide(), *pair.show(name), *self.plan.hide())
                 record = self.studio.video(name)
-                return (*result.show(name), *pair.hide(), *self.plan.show(record.plan, [], open_now=False))
+                return (
+                    *result.show(name),
+                    *pair.hide(),
+                    *self.plan.show(record.plan, [], open_now=False, codes=record.request.manim_code),
+                )
             except NotFoundError:
                 return gr.skip()
 
@@ -242,7 +258,7 @@ class _Flow:
             kind, made = job_card.outcome(job) if job else ("", "")
             opening = target(kind, made) if kind else gr.skip()
             if kind in ("", "plan") and kept.get("plan"):
-                opening = target("draft", "", plan=kept["plan"], rows=kept.get("rows"))
+                opening = target("draft", "", plan=kept["plan"], rows=kept.get("rows"), codes=kept.get("codes"))
             return (job.id if job and not job.ended else "", status_of(job) if job else gr.skip(), opening, *values)
 
         self.page.on_load(restore, self.kept, [self.following, self.status, self.done, *self.inputs])
@@ -258,9 +274,14 @@ class _Flow:
 
 
 def submit_request(
-    studio: Studio, what: str, values: dict[str, Any], made: dict[str, Any] | None, rows: list[list[Any]]
+    studio: Studio,
+    what: str,
+    values: dict[str, Any],
+    made: dict[str, Any] | None,
+    rows: list[list[Any]],
+    codes: dict[str, str] | None = None,
 ) -> Job:
-    """Queue a plan, a video or a pair. A plan on the page is what a video is made from."""
+    """Queue a plan, a video or a pair. A plan on the page is what a video is made from; codes: of its Manim scenes."""
     diffusion_form.check(studio, values)
     if what == "plan":
         return studio.submit_plan(form.request_from(values))
@@ -268,7 +289,7 @@ def submit_request(
         return studio.submit_pair(form.request_from({**values, "use_rag": True}))
     if made is None:
         return studio.submit_video(form.request_from(values))
-    return studio.submit_video(planned(values, parse_plan(made), rows))
+    return studio.submit_video(planned({**values, "manim_code": codes or {}}, parse_plan(made), rows))
 
 
 def planned(values: dict[str, Any], plan: ScenePlan, rows: list[list[Any]]) -> VideoRequest:
