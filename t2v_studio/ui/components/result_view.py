@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from t2v_studio.production.record import SceneRecord, VideoRecord
-from t2v_studio.production.request import DIFFUSION_FIELDS
+from t2v_studio.production.request import DIFFUSION_FIELDS, MANIM_FIELDS
 from t2v_studio.studio import Studio
 from t2v_studio.ui import markup
 from t2v_studio.ui.components import evidence, manim_view, player, written_prompts
@@ -63,6 +63,9 @@ LABELS = {
     "lora_prompt_profile": "Prompt profile",
     "cfg_cutoff": "Guidance ends after",
     "prompt_writer": "Prompts written by",
+    "manim_scenes": "Scenes",
+    "manim_model_id": "Scenes written by",
+    "manim_adapter": "With the LoRA",
 }
 
 
@@ -79,7 +82,9 @@ def _plain(value: Any) -> str:
 
 def settings_table(record: VideoRecord) -> str:
     """Everything that was asked and everything that was chosen."""
-    hidden = {"plan", "use_rag"} | (set() if record.request.engine == "diffusion" else set(DIFFUSION_FIELDS))
+    engine = record.request.engine
+    hidden = {"plan", "use_rag", "manim_code"} | (set() if engine == "diffusion" else set(DIFFUSION_FIELDS))
+    hidden |= set() if engine == "manim" else set(MANIM_FIELDS)
     asked = record.request.model_dump(mode="json", exclude=hidden, exclude_none=True)
     asked = {name: value for name, value in asked.items() if value != ""}
     rows: list[tuple[str, Any]] = [("Uses books", _plain(treated(record)))]
