@@ -11,7 +11,9 @@ from t2v_studio.cli.options import with_request_flags
 from t2v_studio.cli.output import JsonFlag, follow, note, print_json, say, table
 from t2v_studio.studio import Studio
 
-app = typer.Typer(help="Packs of topics, each made with and without retrieval: list, run, show.", no_args_is_help=True)
+app = typer.Typer(
+    help="Packs of topics, each made with and without retrieval: list, run, show, compare.", no_args_is_help=True
+)
 
 _SET_BY_TOPICS = (
     "topic", "audience", "objective", "course_template", "use_rag", "rag_query", "seed", "fallback_local_on_fail",
@@ -120,6 +122,39 @@ def show_run(
         print_json(found)
     else:
         _show(found)
+
+
+@app.command("compare")
+def compare(
+    base: Annotated[str, typer.Argument(help="A run without an adapter: its id or folder.")],
+    adapter: Annotated[str, typer.Argument(help="The run of the same pack, seeds and settings with --adapter.")],
+    clip_weights: Annotated[
+        Path | None, typer.Option(help="Folder of a transformers CLIPModel (or T2V_CLIP_WEIGHTS), for the CLIP score.")
+    ] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Base against adapter, clip by clip: measures of the pictures, and scores of closed studies. Writes two tables."""
+
+    def report(stage: str, step: int, total: int, message: str = "") -> None:
+        if not json and step == 0:
+            note(f"{stage} {message}")
+
+    found = Studio().packs.compare(base, adapter, report, clip_weights=clip_weights)
+    if json:
+        print_json(found)
+        return
+    columns = ("measure", "better", "n", "base", "adapter", "difference", "improved", "worsened")
+    table([{key: _figure(value) for key, value in row.items()} for row in found["summary"]], columns)
+    say(
+        f"{len(found['rows'])} clips that differ in the adapter alone\ntables: {found['markdown']}\n        {found['csv']}"
+    )
+    for row in found["left_out"]:
+        note(f"left out: {row['topic_slug']}, {row['variant']}: {row['reason']}")
+    note("Read warp error together with dynamic degree: a clip in which nothing moves has a perfect warp error.")
+
+
+def _figure(value: Any) -> Any:
+    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else value
 
 
 def _show(found: dict[str, Any]) -> None:

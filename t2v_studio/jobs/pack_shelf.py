@@ -114,6 +114,22 @@ class PackShelf:
 
         return self._row(find_run(self._workspace, run_id), self._folders(), rows=True)
 
+    def compare(
+        self,
+        base: str,
+        adapter: str,
+        report: Callable[..., None] = lambda *_: None,
+        *,
+        clip_weights: Path | None = None,
+    ) -> dict[str, Any]:
+        """Two runs of one pack, the second with an adapter: see `base_and_adapter.compare_runs`. Raises NotFoundError, InputError."""
+        from t2v_studio.datasets.base_and_adapter import compare_runs
+        from t2v_studio.production.packs_run import find_run
+
+        runs = (find_run(self._workspace, name) for name in (base, adapter))
+        weights = clip_weights or self._settings.clip_weights
+        return compare_runs(*runs, self._workspace, weights=weights, report=report)
+
     def _row(self, run: Any, active: set[str], *, rows: bool) -> dict[str, Any]:
         from t2v_studio.production.packs_make import run_json
 
