@@ -15,17 +15,17 @@ FAR = 260.0
 
 def matched(
     shown: list[Shown], target: list[Ranked]
-) -> tuple[list[Shown], list[tuple[Shown, Ranked]], list[Ranked], list[Shown]]:
+) -> tuple[list[tuple[Shown, Ranked]], list[tuple[Shown, Ranked]], list[Ranked], list[Shown]]:
     """(kept, changed, new, gone): equal items stay; others of one kind and name are paired by nearness."""
     waiting: dict[Item, list[Shown]] = {}
     for one in shown:
         waiting.setdefault(one[0], []).append(one)
-    kept: list[Shown] = []
+    kept: list[tuple[Shown, Ranked]] = []
     open_targets: list[Ranked] = []
     for ranked in target:
         same = waiting.get(ranked[1])
         if same:
-            kept.append(same.pop())
+            kept.append((same.pop(), ranked))
         else:
             open_targets.append(ranked)
     left = [one for group in waiting.values() for one in group]

@@ -31,7 +31,12 @@ LIVE = frozenset({"tick", "read-out"})
 """Furniture that moves with every frame; it stands above all, so that what lies still is drawn once."""
 AT_ONCE = frozenset({"card", "topic", "title", "step"})
 """Furniture that is there in a scene's first frame."""
+FURNITURE = AT_ONCE | {
+    "caption-bar", "show", "caption", "legend", "formula-slip", "formula", "source-icon", "source",
+}  # fmt: skip
+"""What stands around the stage."""
 ABOVE = 100_000
+"""Added to the rank of live furniture."""
 HALF = 0.5
 """A text that the simulation shows fainter than so at the end of a beat belongs to the next one."""
 ENTER_S = 0.7
@@ -54,7 +59,7 @@ class Beat:
 
 
 class TemplateScene(Lesson):
-    """A scene of a plan. Each kind is a subclass that says what lives, how things enter and what is stressed."""
+    """A scene of a plan. Each kind is a subclass that says where its beats end and what lives."""
 
     live: ClassVar[frozenset[str]] = frozenset()
     """Names of stage items that follow the simulation in every frame."""
@@ -92,10 +97,6 @@ class TemplateScene(Lesson):
 
     # The film.
 
-    _furniture_names = frozenset(
-        {"card", "topic", "title", "step", "caption-bar", "show", "caption", "legend", "formula-slip", "formula", "source-icon", "source"}
-    )  # fmt: skip
-
     def construct(self) -> None:
         self.told = moments(self.view.scene, self.frames)
         beats = self._beats()
@@ -109,21 +110,16 @@ class TemplateScene(Lesson):
         ends = [n + 1 for n in range(len(marks) - 1) if marks[n] != marks[n + 1]] + [len(marks)]
         beats, start = [], 0
         for end in ends:
-            last, frames = self.told[end - 1]
-            after = self.told[end][0] if end < len(self.told) else last
-            beats.append(
-                Beat(
-                    start,
-                    end,
-                    after if after.step == last.step and self._same_page(last, after, frames) else last,
-                    frames,
-                )
-            )
+            beats.append(Beat(start, end, self._settled(end), self.told[end - 1][1]))
             start = end
         return beats
 
-    def _same_page(self, one: Moment, two: Moment, frames: int) -> bool:
-        return self._page(one, frames) == self._page(two, frames)
+    def _settled(self, end: int) -> Moment:
+        """The moment whose picture a beat ends with: the next frame's where step and page go on, for there the event is whole."""
+        last, frames = self.told[end - 1]
+        after = self.told[end][0] if end < len(self.told) else last
+        same = after.step == last.step and self._page(after, frames) == self._page(last, frames)
+        return after if same else last
 
     def _mark(self, moment: Moment, frames: int) -> tuple[int, int, int]:
         return moment.step, self._page(moment, frames)[0], self.events(moment)
@@ -158,9 +154,9 @@ class TemplateScene(Lesson):
         moving = min(count, max(1, round(ENTER_S * self.fps)))
         target = self._still_items(beat.settled, beat.frames)
         if self.changes_last and count > moving + 1:
-            around = self._furniture_names
-            before = [one for one in self._ranked_shown() if one[1].name not in around]
-            self._play(self._changes([*before, *(one for one in target if one[1].name in around)]), beat.start, moving)  # fmt: skip
+            stage = [one for one in self._ranked_shown() if one[1].name not in FURNITURE]
+            around = [one for one in target if one[1].name in FURNITURE]
+            self._play(self._changes([*stage, *around]), beat.start, moving)
             last = min(moving, count - moving)
             self._play([], beat.start + moving, count - moving - last)
             self._play(self._changes(target), beat.end - last, last)
@@ -260,8 +256,8 @@ class TemplateScene(Lesson):
     def _still_items(self, moment: Moment, frames: int) -> list[Ranked]:
         """What is not live, with its rank in painting order; a text is either there or not."""
         still = [(rank, item) for rank, (live, item) in enumerate(self._items(moment, frames)) if not live]
-        whole = [(rank, replace(item, alpha=1.0) if isinstance(item, Text) else item) for rank, item in still if not isinstance(item, Text) or item.alpha >= HALF]  # fmt: skip
-        return whole
+        seen = [(rank, item) for rank, item in still if not isinstance(item, Text) or item.alpha >= HALF]
+        return [(rank, replace(item, alpha=1.0) if isinstance(item, Text) else item) for rank, item in seen]
 
     def _live_items(self, moment: Moment, frames: int, veil: float) -> tuple[Ranked, ...]:
         found = []
@@ -287,7 +283,9 @@ class TemplateScene(Lesson):
         """Animations that turn what is shown into the target."""
         kept, changed, new, gone = matched(self.shown, target)
         animations: list[Animation] = [FadeOut(mobject, rate_func=_soon) for _, mobject in gone]
-        self.shown = list(kept)
+        self.shown = [one for one, _ in kept]
+        for (_, mobject), (rank, item) in kept:
+            mobject.set_z_index(item.layer * 1000 + rank)
         for (old, mobject), (rank, item) in changed:
             made = self.sheet.mobject(item, rank)
             if isinstance(item, Text) and isinstance(old, Text) and old.text != item.text:
