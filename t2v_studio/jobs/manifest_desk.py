@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from t2v_studio.errors import InputError
+from t2v_studio.errors import ConflictError, InputError, unknown_name
+from t2v_studio.jobs.model import Job
 from t2v_studio.settings import Settings
 from t2v_studio.workspace import Workspace, new_id
 
@@ -18,10 +19,24 @@ if TYPE_CHECKING:
 class ManifestDesk:
     """Manifests of one workspace. Rows are plain dicts, ready for JSON."""
 
-    def __init__(self, settings: Settings, workspace: Workspace) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        workspace: Workspace,
+        submit: Callable[..., Job] | None = None,
+        active: Callable[[], list[Job]] = list,
+    ) -> None:
+        """submit: queues (kind, lane, spec, title), for what takes long. active: the jobs that have not ended."""
         self.settings = settings
         self.workspace = workspace
+        self._submit = submit
+        self._active = active
         self._hashes: Callable[[Path], str] | None = None
+
+    @property
+    def first_look(self) -> bool:
+        """Whether nobody has asked for a preview yet: the first one reads every clip and applies every study's rules."""
+        return self._hashes is None
 
     def preview(self, **spec: Any) -> dict[str, Any]:
         """What `build` would make from the workspace's videos: summary, rows[] and exclusions[]; nothing is written.
@@ -125,6 +140,46 @@ class ManifestDesk:
 
         path = self.path(name)
         return export(path, read_manifest(path), layout, Path(folder), report=report)
+
+    def submit_archive(self, manifest_id: str, layout: str) -> Job:
+        """Queue the packing of a saved manifest's clips into one ZIP. Result: manifest, layout, archive, clips, bytes.
+
+        Raises NotFoundError, InputError for an unknown layout, ConflictError archive_running.
+        """
+        from t2v_studio.datasets.files import LAYOUTS
+
+        assert self._submit is not None, "this desk has no queue"
+        self.manifest(manifest_id)
+        if layout not in LAYOUTS:
+            raise unknown_name("layout", layout, list(LAYOUTS))
+        busy = self.archive_job(manifest_id)
+        if busy is not None:
+            raise ConflictError(
+                "archive_running", f"This manifest is being packed now ({busy.id}).", "Wait for it or cancel it."
+            )
+        return self._submit("archive", "files", {"manifest": manifest_id, "layout": layout}, "Clips of a manifest")
+
+    def archive_job(self, manifest_id: str) -> Job | None:
+        """The job that packs this manifest now, if there is one."""
+        return next(
+            (job for job in self._active() if job.kind == "archive" and job.spec["manifest"] == manifest_id), None
+        )
+
+    def archive(self, manifest_id: str, layout: str, report: Callable[..., None] = lambda *_: None) -> dict[str, Any]:
+        """The clips of a saved manifest in a layout as one ZIP, in the one folder that the page may give files out of."""
+        from t2v_studio.datasets.files import zipped
+
+        out = self.workspace.cache / "web" / "export" / new_id("export")
+        out.mkdir(parents=True)
+        made = self.export(
+            manifest_id, layout, out / manifest_id, lambda done, of: report("copying the clips", done, of)
+        )
+        path = out / f"{manifest_id}-{layout}.zip"
+        zipped(Path(made["folder"]), path, lambda done, of: report("packing the clips", done, of))
+        return {"manifest": manifest_id, "layout": layout, "archive": str(path)} | {
+            "clips": made["clips"],
+            "bytes": path.stat().st_size,
+        }
 
     def check(self, name: str) -> dict[str, Any]:
         """Hashes and splits of a manifest (id or path): ok, clips, changed[], leaks, splits, data_hash."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import zipfile
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "datasets"))
 from stand_in import StandIn
 from training_clips import Clips, clips_once, copied
 
-from t2v_studio.errors import InputError
+from t2v_studio.errors import CancelledError, ConflictError, InputError, NotFoundError
+from t2v_studio.jobs.manifest_desk import ManifestDesk
+from t2v_studio.jobs.model import Job
 from t2v_studio.ui.components import manifest_view
 from t2v_studio.ui.tabs import manifest as tab
 
@@ -99,10 +103,54 @@ def test_saved_manifests_are_offered_and_packed(studio: StandIn) -> None:
     assert "a score of 4 and more" in manifest_view.head(made, saved=True)
     jsonl, csv = tab.copies(studio, made["id"])  # type: ignore[arg-type]
     assert Path(jsonl).read_bytes() == Path(made["jsonl"]).read_bytes() and csv.endswith(".csv")
-    path = tab.archive(studio, made["id"], "text")  # type: ignore[arg-type]
+    told: list[tuple[Any, ...]] = []
+    packed = studio.manifests.archive(made["id"], "text", lambda *line: told.append(line))
+    path = Path(packed["archive"])
+    assert told[-1][0] == "packing the clips" and told[-1][1] == told[-1][2] and packed["clips"] == 4
+    assert packed["bytes"] == path.stat().st_size and f"{packed['bytes'] / 1e6:.1f} MB" in str(
+        tab.archive_button(job("archive", "succeeded", packed)).get_config()
+    )
     with zipfile.ZipFile(path) as archived:
         assert len([name for name in archived.namelist() if name.endswith(".txt")]) == 4
         assert archived.testzip() is None
     assert [child.name for child in path.parent.iterdir()] == [path.name]
-    with pytest.raises(InputError, match="no saved manifest"):
-        tab.archive(studio, tab.NEW, "text")  # type: ignore[arg-type]
+
+
+def test_packing_is_a_job_that_is_refused_told_and_leaves_nothing_half(clips: Clips) -> None:
+    queued: list[Job] = []
+
+    def submit(kind: str, lane: str, spec: dict[str, Any], title: str) -> Job:
+        queued.append(replace(job(kind, "queued"), lane=lane, spec=spec, title=title))
+        return queued[-1]
+
+    desk = ManifestDesk(clips.settings, clips.workspace, submit, lambda: queued)
+    assert desk.first_look
+    made = desk.build(**tab.spec_of((4.0, *PLAIN[1:])))
+    assert not desk.first_look
+    with pytest.raises(NotFoundError):
+        desk.submit_archive(tab.NEW, "text")
+    with pytest.raises(InputError, match="layout"):
+        desk.submit_archive(made["id"], "tex")
+    assert desk.archive_job(made["id"]) is None
+    first = desk.submit_archive(made["id"], "text")
+    assert (first.kind, first.lane) == ("archive", "files") and desk.archive_job(made["id"]) is first
+    with pytest.raises(ConflictError, match="being packed now"):
+        desk.submit_archive(made["id"], "text")
+    assert "In the queue" in tab.status_of(first) and tab.status_of(job("archive", "succeeded")) == ""
+    assert "Nothing was left" in tab.status_of(job("archive", "cancelled"))
+
+    def cancel(stage: str, done: int, of: int) -> None:
+        if stage == "packing the clips" and done == 2:
+            raise CancelledError
+
+    before = set((clips.workspace.cache / "web" / "export").rglob("*.*"))
+    with pytest.raises(CancelledError):
+        desk.archive(made["id"], "text", cancel)
+    assert set((clips.workspace.cache / "web" / "export").rglob("*.*")) == before
+
+
+def job(kind: str, state: str, result: dict[str, Any] | None = None) -> Job:
+    """A row as the queue gives it out."""
+    empty = {field.name: None for field in fields(Job)} | {"carry": {}, "spec": {}, "step": 0, "total": 0}
+    named = {"id": "job_1", "kind": kind, "lane": "files", "title": "Clips", "stage": "", "message": ""}
+    return Job(**(empty | named | {"state": state, "result": result or {}}))  # type: ignore[arg-type]

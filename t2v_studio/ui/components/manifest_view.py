@@ -35,6 +35,7 @@ NO_VIDEOS = markup.empty(
     "Go to Packs and run one, let examiners score it in Study, close the study: the clips and their scores then "
     "stand here, ready to train on.",
 )
+LOOKING = '<p class="t2-muted t2-opening">Reading every clip and what examiners gave it. Later looks are quick.</p>'
 
 EDITS = """
 element.addEventListener('change', (event) => {

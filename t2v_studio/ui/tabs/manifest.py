@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import shutil
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from t2v_studio.errors import InputError
+from t2v_studio.jobs.model import Job
 from t2v_studio.studio import Studio
 from t2v_studio.ui import form, markup
-from t2v_studio.ui.components import manifest_view
+from t2v_studio.ui.components import job_card, manifest_view
 from t2v_studio.ui.notices import guarded
-from t2v_studio.ui.page import QUIET, Page
+from t2v_studio.ui.page import QUIET, Page, busy, settle
 from t2v_studio.workspace import new_id
 
 NAME, LABEL, ORDER = "manifest", "Manifest", 70
@@ -55,6 +55,7 @@ def build(page: Page) -> None:
                 markup.OPENING, css_template=manifest_view.STYLE, elem_id="manifest-head", apply_default_css=False
             )
             exports = _exports()
+            status = gr.HTML("", js_on_load=markup.CLICKS, elem_id="manifest-status", apply_default_css=False)
             shelf = gr.HTML(
                 "",
                 css_template=manifest_view.STYLE,
@@ -65,7 +66,7 @@ def build(page: Page) -> None:
             gr.HTML(CAPTIONS, apply_default_css=False)
             with gr.Accordion("Left out, and why", open=False, elem_id="manifest-left-out"):
                 out = gr.HTML("", apply_default_css=False)
-    _Flow(page, fields, chosen, save, head, exports, shelf, out).wire()
+    _Flow(page, fields, chosen, save, head, exports, status, shelf, out).wire()
 
 
 def _form(studio: Studio) -> dict[str, Any]:
@@ -145,11 +146,13 @@ class _Flow:
         save: gr.Button,
         head: gr.HTML,
         exports: dict[str, Any],
+        status: gr.HTML,
         shelf: gr.HTML,
         out: gr.HTML,
     ) -> None:
         self.page, self.studio, self.fields = page, page.studio, fields
         self.chosen, self.save, self.head, self.exports, self.shelf, self.out = chosen, save, head, exports, shelf, out
+        self.status, self.packing = status, gr.State("")
         self.shown = gr.State(manifest_view.PAGE)
         self.inputs = [fields[name] for name in FIELDS]
         self.views = [head, shelf, out, exports["row"], exports["jsonl"], exports["csv"], exports["archive"]]
@@ -191,7 +194,9 @@ class _Flow:
 
         choice = [self.chosen, self.fields["topic"], self.fields["test_study"]]
         if self.page.tab is not None:
-            self.page.tab.select(fill, [self.chosen, *self.inputs], [*choice, *self.views], **QUIET)
+            self.page.tab.select(self._looking, None, self.head, **QUIET).then(
+                fill, [self.chosen, *self.inputs], [*choice, *self.views], **QUIET
+            )
         changes = [
             field.change if isinstance(field, (gr.CheckboxGroup, gr.Radio)) else field.input for field in self.inputs
         ]
@@ -210,21 +215,48 @@ class _Flow:
         self.shelf.click(act, [self.chosen, self.shown, *self.inputs], [self.shown, self.shelf], **QUIET)
         self._wire_archive()
 
+    def _looking(self) -> Any:
+        """What stands there while the first look is taken, which reads every clip."""
+        return manifest_view.LOOKING if self.studio.manifests.first_look else gr.skip()
+
     def _wire_archive(self) -> None:
+        studio, desk = self.studio, self.studio.manifests
+        outputs = [self.packing, self.status, self.exports["archive"]]
+
+        def look(job: Job) -> tuple[Any, ...]:
+            """Values of `outputs` for the job that packs, or has packed."""
+            return ("" if job.ended else job.id, status_of(job), archive_button(job))
+
         @guarded
         def pack(now: str, layout: str) -> Any:
-            path = archive(self.studio, now, layout)
-            return gr.DownloadButton(f"↓ Archive ({path.stat().st_size / 1e6:.1f} MB)", value=str(path), visible=True)
+            if now == NEW:
+                raise InputError("not_saved", "There is no saved manifest to pack.", "Save the manifest first.")
+            return *look(settle(studio, desk.submit_archive(now, layout))), busy(), ""
+
+        @guarded
+        def follow(job_id: str) -> Any:
+            return look(studio.job(job_id)) if job_id else gr.skip()
+
+        @guarded
+        def again(now: str) -> Any:
+            """A page that is opened while a manifest is being packed shows that."""
+            job = desk.archive_job(now) if now != NEW else None
+            return (job.id, status_of(job)) if job else ("", "")
+
+        @guarded
+        def cancel(event: gr.EventData) -> str:
+            return status_of(studio.cancel(str((event._data or {}).get("job", ""))))
 
         self.exports["pack"].click(
             pack,
             [self.chosen, self.exports["layout"]],
-            self.exports["archive"],
+            [*outputs, self.page.timer, self.page.rows],
             trigger_mode="once",
-            show_progress="full",
-            show_progress_on=self.exports["archive"],
-            api_visibility="private",
+            **QUIET,
         )
+        self.page.rows.change(follow, self.packing, outputs, trigger_mode="once", **QUIET)
+        self.chosen.change(again, self.chosen, outputs[:2], **QUIET)
+        self.status.click(cancel, None, self.status, **QUIET)
 
     def _caption(self, now: str, clip: str, text: str, values: tuple[Any, ...]) -> None:
         desk = self.studio.manifests
@@ -306,16 +338,21 @@ def copies(studio: Studio, manifest_id: str) -> list[str]:
     return [str(shutil.copyfile(found[name], out / f"{manifest_id}.{name}")) for name in ("jsonl", "csv")]
 
 
-def archive(studio: Studio, manifest_id: str, layout: str) -> Path:
-    """The clips of a saved manifest in a layout, as one ZIP."""
-    if manifest_id == NEW:
-        raise InputError("not_saved", "There is no saved manifest to pack.", "Save the manifest first.")
-    out = _folder(studio)
-    made = Path(studio.manifests.export(manifest_id, layout, out / manifest_id)["folder"])
-    path = out / f"{manifest_id}-{layout}.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archived:  # videos do not get smaller
-        for file in sorted(made.rglob("*")):
-            if file.is_file():
-                archived.write(file, file.relative_to(out).as_posix())
-    shutil.rmtree(made)
-    return path
+def status_of(job: Job) -> str:
+    """The packing as it stands, or why it failed; empty once it is done."""
+    if not job.ended:
+        return job_card.live(job)
+    return (
+        markup.notice("Cancelled.", "Nothing was left behind.", "info")
+        if job.state == "cancelled"
+        else job_card.failure(job)
+    )
+
+
+def archive_button(job: Job) -> Any:
+    """The download of what was packed; hidden before."""
+    if job.state != "succeeded":
+        return gr.DownloadButton(visible=False)
+    return gr.DownloadButton(
+        f"↓ Archive ({job.result['bytes'] / 1e6:.1f} MB)", value=job.result["archive"], visible=True
+    )
