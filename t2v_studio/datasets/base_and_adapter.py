@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -45,15 +46,22 @@ def compare_runs(
             "Run the same pack twice, with the same seed offset and settings, once with --adapter.",
         )
     scores = clip_scores(workspace)
-    sides = [_measured(workspace, [couple[side] for couple in made], weights, report) for side in (1, 2)]
-    rows = []
-    for number, (names, *records) in enumerate(made):
-        one, other = (_figures(record, side[number], scores) for record, side in zip(records, sides, strict=True))
-        rows.append({**names, "base": one, "adapter": other})
+    sides = [
+        _measured(workspace, [couple.base for couple in made], weights, report),
+        _measured(workspace, [couple.adapter for couple in made], weights, report),
+    ]
+    rows = [
+        {
+            **couple.names,
+            "base": _figures(couple.base, measures, scores),
+            "adapter": _figures(couple.adapter, others, scores),
+        }
+        for couple, measures, others in zip(made, *sides, strict=True)
+    ]
     found = {
         "base": base.id,
         "with_adapter": adapter.id,
-        "adapter": made[0][2].adapter,
+        "adapter": made[0].adapter.adapter,
         "rows": rows,
         "left_out": left_out,
         "summary": [_summed(name, better, rows) for name, better in {**MEASURES, SCORE: "higher"}.items()],
@@ -64,12 +72,20 @@ def compare_runs(
     return found | {"markdown": str(markdown), "csv": str(table)}
 
 
-def _couples(
-    base: PackRun, adapter: PackRun, workspace: Workspace
-) -> tuple[list[tuple[dict[str, str], VideoRecord, VideoRecord]], list[dict[str, str]]]:
+@dataclass(frozen=True)
+class Couple:
+    """A clip of the base and the same one with an adapter. names: topic_slug and variant."""
+
+    names: dict[str, str]
+    base: VideoRecord
+    adapter: VideoRecord
+
+
+def _couples(base: PackRun, adapter: PackRun, workspace: Workspace) -> tuple[list[Couple], list[dict[str, str]]]:
     """Records of the same topic and arm, and why others are left out."""
     ones = {(topic.slug, name): video for topic, state in base.topics() for name, video in state.videos.items()}
-    made, left_out = [], []
+    made: list[Couple] = []
+    left_out: list[dict[str, str]] = []
     for topic, state in adapter.topics():
         for variant in adapter.pack.variants:
             names = {"topic_slug": topic.slug, "variant": variant}
@@ -78,15 +94,15 @@ def _couples(
                 left_out.append(names | {"reason": "it was not made in both runs"})
                 continue
             try:
-                records = [read_record(workspace.video(str(one)) / RECORD) for one in ids]
+                couple = Couple(names, *(read_record(workspace.video(str(one)) / RECORD) for one in ids))
             except StudioError as error:
                 left_out.append(names | {"reason": error.message})
                 continue
-            reason = difference(*records)
+            reason = difference(couple.base, couple.adapter)
             if reason:
                 left_out.append(names | {"reason": reason})
             else:
-                made.append((names, records[0], records[1]))
+                made.append(couple)
     return made, left_out
 
 

@@ -126,9 +126,9 @@ class PackShelf:
         from t2v_studio.datasets.base_and_adapter import compare_runs
         from t2v_studio.production.packs_run import find_run
 
-        runs = (find_run(self._workspace, name) for name in (base, adapter))
         weights = clip_weights or self._settings.clip_weights
-        return compare_runs(*runs, self._workspace, weights=weights, report=report)
+        first, second = find_run(self._workspace, base), find_run(self._workspace, adapter)
+        return compare_runs(first, second, self._workspace, weights=weights, report=report)
 
     def _row(self, run: Any, active: set[str], *, rows: bool) -> dict[str, Any]:
         from t2v_studio.production.packs_make import run_json
