@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -32,16 +32,17 @@ Cut = tuple[Reading, list[Passage]]
 
 
 @pytest.fixture(scope="module")
-def cuts(shared_data: Path) -> dict[str, Cut]:
-    return {}
+def cut(reading_of: Callable[[str], Reading]) -> Callable[[str], Cut]:
+    """A book's reading and its passages, each made once."""
+    cuts: dict[str, Cut] = {}
 
+    def once(name: str) -> Cut:
+        if name not in cuts:
+            reading = reading_of(name)
+            cuts[name] = reading, passages(reading, "0" * 16, min_words=45, max_words=220)
+        return cuts[name]
 
-def cut(name: str, shared_data: Path, cuts: dict[str, Cut]) -> Cut:
-    if name not in cuts:
-        settings = Settings(_env_file=None)
-        reading = read(admit(shared_data / name, settings), settings)
-        cuts[name] = reading, passages(reading, "0" * 16, min_words=45, max_words=220)
-    return cuts[name]
+    return once
 
 
 def plain(text: str) -> str:
@@ -57,13 +58,13 @@ def words(texts: list[str]) -> Counter[str]:
 
 
 @pytest.mark.parametrize("name", BOOKS)
-def test_nothing_vanishes(name: str, shared_data: Path, cuts: dict[str, Cut]) -> None:
+def test_nothing_vanishes(name: str, cut: Callable[[str], Cut]) -> None:
     """Kept and rejected text together hold each letter and digit of the pages exactly as often as the pages do.
 
     Normalisation: NFKC on both sides, everything but letters and digits ignored. Words are compared too: those that
     differ are only the two halves of words that were broken at a line end.
     """
-    reading, found = cut(name, shared_data, cuts)
+    reading, found = cut(name)
     lines = [line.text for page in reading.pages for line in page.lines]
     texts = [passage.text for passage in found]
     assert letters(texts) == letters(lines)
@@ -72,8 +73,8 @@ def test_nothing_vanishes(name: str, shared_data: Path, cuts: dict[str, Cut]) ->
 
 
 @pytest.mark.parametrize("name", BOOKS)
-def test_words_stand_on_the_cited_pages(name: str, shared_data: Path, cuts: dict[str, Cut]) -> None:
-    reading, found = cut(name, shared_data, cuts)
+def test_words_stand_on_the_cited_pages(name: str, cut: Callable[[str], Cut]) -> None:
+    reading, found = cut(name)
     by_page = {page.number: [plain(line.text) for line in page.lines] for page in reading.pages}
     for passage in found:
         if passage.state != "kept":
@@ -88,8 +89,8 @@ def test_words_stand_on_the_cited_pages(name: str, shared_data: Path, cuts: dict
 
 
 @pytest.mark.parametrize("name", BOOKS)
-def test_kept_passages_keep_the_limits(name: str, shared_data: Path, cuts: dict[str, Cut]) -> None:
-    _, found = cut(name, shared_data, cuts)
+def test_kept_passages_keep_the_limits(name: str, cut: Callable[[str], Cut]) -> None:
+    _, found = cut(name)
     kept = [passage for passage in found if passage.state == "kept"]
     assert kept and len({passage.id for passage in found}) == len(found)
     assert [passage.ordinal for passage in found] == list(range(len(found)))
@@ -103,8 +104,8 @@ def test_kept_passages_keep_the_limits(name: str, shared_data: Path, cuts: dict[
 
 
 @pytest.mark.parametrize("name", BOOKS[:1])
-def test_page_of_each_sentence_is_right(name: str, shared_data: Path, cuts: dict[str, Cut]) -> None:
-    reading, found = cut(name, shared_data, cuts)
+def test_page_of_each_sentence_is_right(name: str, cut: Callable[[str], Cut]) -> None:
+    reading, found = cut(name)
     streams = {
         page.number: "".join(char for line in page.lines for char in plain(line.text) if char.isalnum())
         for page in reading.pages
@@ -121,9 +122,9 @@ def test_page_of_each_sentence_is_right(name: str, shared_data: Path, cuts: dict
     assert checked > 50
 
 
-def test_coverage_of_the_decay_book(shared_data: Path, cuts: dict[str, Cut]) -> None:
+def test_coverage_of_the_decay_book(cut: Callable[[str], Cut]) -> None:
     """At least nine tenths of the words of its prose are kept; displayed formulas, floats and headings are not prose."""
-    _, found = cut(BOOKS[0], shared_data, cuts)
+    _, found = cut(BOOKS[0])
     size: Counter[str] = Counter()
     for passage in found:
         size[passage.reason or "kept"] += passage.words
@@ -133,8 +134,8 @@ def test_coverage_of_the_decay_book(shared_data: Path, cuts: dict[str, Cut]) -> 
     assert size["kept"] / prose > 0.97
 
 
-def test_no_running_head_is_left_in_the_decay_book(shared_data: Path, cuts: dict[str, Cut]) -> None:
-    _, found = cut(BOOKS[0], shared_data, cuts)
+def test_no_running_head_is_left_in_the_decay_book(cut: Callable[[str], Cut]) -> None:
+    _, found = cut(BOOKS[0])
     text = "\n".join(passage.text for passage in found if passage.state == "kept")
     assert "Released under CC Attribution" not in text
     assert not re.search(r"\d+ \d Algorithms and implementations", text)
@@ -142,21 +143,21 @@ def test_no_running_head_is_left_in_the_decay_book(shared_data: Path, cuts: dict
     assert reasons["running_head"] > 200 and reasons["index"] and reasons["bibliography"] and reasons["contents"]
 
 
-def test_both_settings_of_the_decay_book_say_the_same(shared_data: Path, cuts: dict[str, Cut]) -> None:
+def test_both_settings_of_the_decay_book_say_the_same(cut: Callable[[str], Cut]) -> None:
     """The 2-up file holds the same words in pictures of pages, two a sheet."""
-    one = words([p.text for p in cut(BOOKS[0], shared_data, cuts)[1] if p.state == "kept"])
-    two = words([p.text for p in cut(BOOKS[1], shared_data, cuts)[1] if p.state == "kept"])
+    one = words([p.text for p in cut(BOOKS[0])[1] if p.state == "kept"])
+    two = words([p.text for p in cut(BOOKS[1])[1] if p.state == "kept"])
     assert (one & two).total() / (one | two).total() > 0.9
 
 
-def test_symbols_are_read_by_the_better_reader(shared_data: Path, cuts: dict[str, Cut]) -> None:
-    reading, found = cut(BOOKS[2], shared_data, cuts)
+def test_symbols_are_read_by_the_better_reader(cut: Callable[[str], Cut]) -> None:
+    reading, found = cut(BOOKS[2])
     assert {page.reader for page in reading.pages} == {"pypdf", "pypdfium2"}
     assert not any("p(xj" in passage.text for passage in found if passage.state == "kept")
 
 
-def test_sections_come_from_the_outline(shared_data: Path, cuts: dict[str, Cut]) -> None:
-    _, found = cut(BOOKS[0], shared_data, cuts)
+def test_sections_come_from_the_outline(cut: Callable[[str], Cut]) -> None:
+    _, found = cut(BOOKS[0])
     sections = {passage.section for passage in found if passage.state == "kept"}
     assert "Algorithms and implementations > 1.1 Finite difference methods > 1.1.2 The Forward Euler scheme" in sections
 
