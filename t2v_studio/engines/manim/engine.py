@@ -44,6 +44,8 @@ class ManimEngine:
         """RGBA frames of scene `index`; written code first where it is asked for, else the template."""
         written, why = self._written(plan, index, canvas, report)
         source = self._source(plan, index, written, why)
+        if written is not None and written.fallback:
+            written = None
         drawing = render.Drawing()
         with render.private_folder() as folder:
             job = _job(plan, index, canvas, folder)
@@ -66,7 +68,7 @@ class ManimEngine:
         return LocalEngine().notices(plan, canvas)
 
     def _written(self, plan: ScenePlan, index: int, canvas: Canvas, report: StepReport) -> tuple[Any, str]:
-        """Code that passed gate and dry run, or None; and why the template draws a scene that was to be written."""
+        """What was written, or None where nothing was asked; and why the template draws a scene that was to be written."""
         options = canvas.manim or ManimOptions()
         scene = plan.scenes[index]
         if options.manim_scenes != "written":
@@ -84,18 +86,19 @@ class ManimEngine:
             raise
         except StudioError as error:
             return None, error.message
-        return (None, written.fallback) if written.fallback else (written, "")
+        return written, written.fallback
 
     def _source(self, plan: ScenePlan, index: int, written: Any, why: str) -> Provenance:
         kind = plan.scenes[index].visual.kind
         revision = f"manim {installed.manim_version()}, templates {VERSION}"
-        if written is not None:
+        if written is not None and not why:
             details: dict[str, Any] = {"written": written.as_dict(), "code_sha256": code_hash(written.code)}
             return Provenance(self.name, written.model or "written", revision, plan.seed, details=details)
         details = {"template": kind, "code_sha256": template_hash()}
         settings = {}
         if why:
             details["not_written"] = why
+            details |= {"tried": written.as_dict()} if written is not None else {}
             settings = SceneSettings(template=True, reason=why).changes()
         return Provenance(self.name, f"template {kind}", revision, plan.seed, settings=settings, details=details)
 

@@ -91,7 +91,8 @@ def configure(config: Any, job: HarnessJob) -> None:
             "frame_width": width / 90,
             "frame_height": height / 90,
             "frame_rate": _frame_rate(job),
-            "background_color": PALETTES[job.theme].paper if job.plan is not None else "#000000",
+            # Manim's own colours are made for a dark ground: on a light one a model's white words would be lost.
+            "background_color": PALETTES[job.theme if job.plan is not None else "dark"].paper,
             "disable_caching": True,
             "progress_bar": "none",
             "verbosity": "ERROR",
