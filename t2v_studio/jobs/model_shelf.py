@@ -87,7 +87,7 @@ class ModelShelf:
             raise InputError("name_taken", f"name: there is a model {wanted!r} already.", "Choose another with --name.")
         made = make_tiny(family, target, seed)
         try:
-            entry = register(self._workspace, wanted, family, made, title=f"Tiny {family}")
+            entry = register(self._workspace, wanted, family, made, title=f"Tiny {family}", tiny=True)
         except StudioError:
             shutil.rmtree(made)
             raise

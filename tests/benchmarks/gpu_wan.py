@@ -1,58 +1,52 @@
 """Wan at full size with random weights on one card: each figure with its share of the physical limit, as JSON.
 
-Run: python tests/benchmarks/gpu_wan.py [--models 1.3b 14b] [--steps 10] [--output figures.json]
+Run: python tests/benchmarks/gpu_wan.py [--models 1.3b 14b] [--parts kernels jobs] [--steps 10] [--output figures.json]
      python tests/benchmarks/gpu_wan.py --tiny    (a tiny model on a CPU: whether the script itself runs)
 
-Random weights tell nothing of quality, of skip rates of a step cache or of bad frames; mechanics alone are measured.
-Weights are normal with a standard deviation of 0.02, since zeros would change power and clocks. Three steps warm up.
+Part "kernels" measures steps, decodes and adapters on a model in memory, part "jobs" (`gpu_wan_jobs.py`) whole videos
+on one that it writes to the disk of --folder first (1.3B: 14 GB, 14B: 40 GB). Random weights tell nothing of quality, of
+skip rates of a step cache or of bad frames; mechanics alone are measured. Three steps warm up.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
+import shutil
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
+from gpu_wan_jobs import measure_jobs
+from wan_random import CONFIGS, SCHEDULER, WAN, Figures, transformer_and_vae
 
 from t2v_studio.adapters.state import AdapterState, LoraLayer
 from t2v_studio.engines.diffusion import attention, compile, limits
 from t2v_studio.engines.diffusion.adapter_slot import AdapterSlot
 from t2v_studio.engines.diffusion.decode import decode
 from t2v_studio.engines.diffusion.denoise import Clip, denoise
-from t2v_studio.engines.diffusion.families.registry import family
 from t2v_studio.engines.diffusion.memory_plan import GIB, PartBytes, Work, choose
 from t2v_studio.errors import CancelledError
 
-WAN = family("wan")
-COMMON: dict[str, Any] = {
-    "patch_size": (1, 2, 2), "attention_head_dim": 128, "in_channels": 16, "out_channels": 16, "text_dim": 4096,
-    "freq_dim": 256, "cross_attn_norm": True, "qk_norm": "rms_norm_across_heads",
-}  # fmt: skip
-CONFIGS = {
-    "1.3b": COMMON | {"num_attention_heads": 12, "ffn_dim": 8960, "num_layers": 30},
-    "14b": COMMON | {"num_attention_heads": 40, "ffn_dim": 13824, "num_layers": 40},
-    "tiny": COMMON | {"num_attention_heads": 2, "attention_head_dim": 12, "text_dim": 32, "freq_dim": 64, "ffn_dim": 64, "num_layers": 2},
-}  # fmt: skip
-VAE: dict[str, dict[str, Any]] = {
-    "full": {},
-    "tiny": {"base_dim": 8, "z_dim": 16, "dim_mult": [1, 1, 1, 1], "num_res_blocks": 1, "temperal_downsample": [False, True, True]},
-}  # fmt: skip
 SHAPES = {"1.3b": ((832, 480, 17), (832, 480, 81)), "14b": ((832, 480, 17), (832, 480, 81), (1280, 720, 17)), "tiny": ((48, 32, 5),)}  # fmt: skip
+DECODES = (
+    ("float32", torch.float32, False, torch.contiguous_format),
+    ("float32 tiled", torch.float32, True, torch.contiguous_format),
+    ("float32, channels last", torch.float32, False, torch.channels_last_3d),
+    ("bfloat16", torch.bfloat16, False, torch.contiguous_format),
+    ("bfloat16, channels last", torch.bfloat16, False, torch.channels_last_3d),
+)
 TEXT_ENCODER_BYTES = 11.4e9
-SCHEDULER = {
-    "_class_name": "UniPCMultistepScheduler", "prediction_type": "flow_prediction", "use_flow_sigmas": True,
-    "num_train_timesteps": 1000, "flow_shift": 3.0,
-}  # fmt: skip
 
 
 @dataclass
@@ -63,9 +57,9 @@ class Bench:
     device: str
     steps: int
     cache: Path
-    rows: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.figures = Figures(self.name)
         self.dtype = torch.float32 if self.device == "cpu" else torch.bfloat16
         self.card = limits.card_name(self.device)
         self.config = CONFIGS[self.name]
@@ -75,19 +69,8 @@ class Bench:
         self.cond, self.uncond = ({"embeds": torch.randn(shape, generator=generator).to(self.device, self.dtype)} for _ in range(2))  # fmt: skip
 
     def _pipeline(self) -> Any:
-        from diffusers import AutoencoderKLWan, WanTransformer3DModel
-
-        with torch.device("meta"):
-            transformer = WanTransformer3DModel(**self.config)
-            vae = AutoencoderKLWan(**VAE["tiny" if self.name == "tiny" else "full"])
-        transformer = _random(_typed(transformer, self.dtype), self.device)
-        return WAN.pipeline_from(
-            {"transformer": transformer, "vae": _random(vae, self.device), "scheduler_config": SCHEDULER}
-        )
-
-    def row(self, metric: str, value: float, unit: str, **more: Any) -> None:
-        self.rows.append({"metric": metric, "model": self.name, "value": round(value, 4), "unit": unit, **more})
-        print(json.dumps(self.rows[-1]), flush=True)
+        transformer, vae = transformer_and_vae(self.name, self.device, self.dtype)
+        return WAN.pipeline_from({"transformer": transformer, "vae": vae, "scheduler_config": SCHEDULER})
 
     def clip(self, shape: tuple[int, int, int], steps: int) -> Clip:
         return Clip(frames=shape[2], width=shape[0], height=shape[1], fps=16.0, steps=steps, guidance=5.0, seed=1)
@@ -121,32 +104,34 @@ class Bench:
         self.run(self.clip(shape, 3))
         step = self.seconds(lambda: self.run(self.clip(shape, self.steps))) / self.steps
         flops = WAN.flops_per_step(self.config, shape[2], shape[0], shape[1], cfg=True)
-        self.row("step", step * 1000, "ms", way=label, shape=shape, limit=limits.achieved(flops, step, self.card))
+        self.figures.row(
+            "step", step * 1000, "ms", way=label, shape=shape, limit=limits.achieved(flops, step, self.card)
+        )
 
     def against_raw(self, shape: tuple[int, int, int]) -> None:
         clip = self.clip(shape, self.steps)
         ours, theirs = self.seconds(lambda: self.run(clip), 3), self.seconds(lambda: self.raw(clip), 3)
         each = (ours - theirs) / clip.steps * 1000
-        self.row("our loop against raw", each, "ms/step", shape=shape, share=round(ours / theirs - 1, 4))
+        self.figures.row("our loop against raw", each, "ms/step", shape=shape, share=round(ours / theirs - 1, 4))
 
     def compiled(self, shape: tuple[int, int, int]) -> None:
         backend = "inductor" if self.device != "cpu" else "eager"
         compile.compile_blocks([self.pipe.transformer], self.cache / "inductor", backend=backend)
         first = self.seconds(lambda: self.run(self.clip(shape, 1)))
         again = self.seconds(lambda: self.run(self.clip(shape, 1)))
-        self.row("compile, first clip", first - again, "s", shape=shape, cache="as the cache folder was")
+        self.figures.row("compile, first clip", first - again, "s", shape=shape, cache="as the cache folder was")
 
     def decoding(self, shape: tuple[int, int, int]) -> None:
         latents = self.run(self.clip(shape, 1)).latents
         vae, size = self.pipe.vae, {"frames": shape[2], "width": shape[0], "height": shape[1], "seed": 1}
-        for label, dtype, tiled in (("float32", torch.float32, False), ("float32 tiled", torch.float32, True), ("bfloat16", torch.bfloat16, False)):  # fmt: skip
-            vae.to(dtype)
+        for label, dtype, tiled, layout in DECODES:
+            _laid_out(vae.to(dtype), layout)
             if self.device != "cpu":
                 torch.cuda.reset_peak_memory_stats()
             spent = self.seconds(lambda tiled=tiled: decode(WAN, vae, latents, tiled=tiled, **size), 3)
             peak = torch.cuda.max_memory_allocated() / GIB if self.device != "cpu" else 0.0
-            self.row("decode", spent, "s", way=label, shape=shape, peak_gib=round(peak, 2))
-        vae.to(torch.float32)
+            self.figures.row("decode", spent, "s", way=label, shape=shape, peak_gib=round(peak, 2))
+        _laid_out(vae.to(torch.float32), torch.contiguous_format)
 
     def adapter(self) -> None:
         slot, transformer = AdapterSlot(self.pipe.transformer), self.pipe.transformer
@@ -158,9 +143,9 @@ class Bench:
             ("swap", lambda: slot.set(second, 0.7)),
             ("remove", lambda: slot.set(None)),
         ):
-            self.row("adapter", self.seconds(work) * 1000, "ms", way=f"{label} ({slot.way})")
+            self.figures.row("adapter", self.seconds(work) * 1000, "ms", way=f"{label} ({slot.way})")
         same = bool(torch.equal(before, transformer.blocks[0].attn1.to_q.weight))
-        self.row("adapter, restored bit for bit", float(same), "1 = yes")
+        self.figures.row("adapter, restored bit for bit", float(same), "1 = yes")
         slot.release()
 
     def cancelling(self, shape: tuple[int, int, int]) -> None:
@@ -178,12 +163,12 @@ class Bench:
                 self.wait()
 
         stopped()
-        self.row("cancel, until the card is still", (time.perf_counter() - asked[-1]) * 1000, "ms", shape=shape)
+        self.figures.row("cancel, until the card is still", (time.perf_counter() - asked[-1]) * 1000, "ms", shape=shape)
         held = self.held()
         for _ in range(5):
             stopped()
             self.run(self.clip(shape, 2))
-        self.row("memory kept after 5 clips and 5 cancels", (self.held() - held) / 2**20, "MiB")
+        self.figures.row("memory kept after 5 clips and 5 cancels", (self.held() - held) / 2**20, "MiB")
 
     def held(self) -> int:
         return torch.cuda.memory_allocated() if self.device != "cpu" else 0
@@ -194,34 +179,14 @@ class Bench:
         parts = PartBytes(weights["transformer"], TEXT_ENCODER_BYTES, weights["vae"])
         for card in (8, 12, 16, 24, 48, 80):
             plan = choose(card * GIB, parts, Work.of(shape[2], shape[0], shape[1]))
-            self.row("plan of memory", plan.needs / GIB, "GiB", card_gib=card, tier=plan.tier, shape=shape)
+            self.figures.row("plan of memory", plan.needs / GIB, "GiB", card_gib=card, tier=plan.tier, shape=shape)
 
 
-def _typed(transformer: Any, dtype: torch.dtype) -> Any:
-    """In `dtype`, but for the modules that from_pretrained keeps in float32."""
-    transformer.to(dtype)
-    for name, parameter in transformer.named_parameters():
-        if any(part in name for part in WAN.keep_fp32):
-            parameter.data = parameter.data.float()
-    return transformer
-
-
-def _random(model: Any, device: str) -> Any:
-    """A model from the meta device with random weights that keep its values finite."""
-    model = model.to_empty(device=device).eval()
-    generator = torch.Generator(device).manual_seed(0)
-    with torch.no_grad():
-        for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-            if name.endswith("bias"):
-                tensor.zero_()
-            elif "norm" in name or name.endswith("gamma"):
-                tensor.fill_(1.0)
-            elif tensor.is_floating_point():
-                tensor.normal_(0.0, 0.02, generator=generator)
-    if hasattr(model, "rope"):  # its tables are buffers that were never computed
-        patch, dim = model.config.patch_size, model.config.attention_head_dim
-        model.rope = type(model.rope)(dim, patch, model.config.rope_max_seq_len).to(device)
-    return model
+def _laid_out(vae: Any, layout: torch.memory_format) -> None:
+    """The kernels of three-dimensional convolutions in a memory layout; the others have too few dimensions for it."""
+    for parameter in vae.parameters():
+        if parameter.ndim == 5:
+            parameter.data = parameter.data.contiguous(memory_format=layout)
 
 
 def _lora(transformer: Any, seed: int, rank: int = 32) -> AdapterState:
@@ -238,8 +203,8 @@ def _lora(transformer: Any, seed: int, rank: int = 32) -> AdapterState:
     )  # fmt: skip
 
 
-def measure(name: str, device: str, steps: int, cache: Path) -> list[dict[str, Any]]:
-    """All figures of one model."""
+def measure_kernels(name: str, device: str, steps: int, cache: Path) -> list[dict[str, Any]]:
+    """The figures of one model in memory."""
     bench = Bench(name, device, steps, cache)
     shapes = SHAPES[name]
     for shape in shapes:
@@ -258,28 +223,51 @@ def measure(name: str, device: str, steps: int, cache: Path) -> list[dict[str, A
     for shape in shapes:
         bench.decoding(shape)
     bench.tiers(shapes[0])
-    return bench.rows
+    return bench.figures.rows
+
+
+def _jobs(name: str, device: str, steps: int, folder: Path) -> list[dict[str, Any]]:
+    """Whole videos of one model. Its weights leave the disk afterwards, but for the text encoder, which all share."""
+    kept = folder / "text_encoder"
+    jobs = measure_jobs(name, device, steps, folder / name, kept if kept.is_dir() else None)
+    encoder = jobs.folder / "text_encoder"
+    if not encoder.is_symlink():
+        encoder.rename(kept)
+    shutil.rmtree(folder / name)
+    return jobs.figures.rows
+
+
+def _give_back(device: str) -> None:
+    if device != "cpu":
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", choices=("1.3b", "14b"), default=["1.3b", "14b"])
-    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--parts", nargs="+", choices=("kernels", "jobs"), default=["kernels", "jobs"])
+    parser.add_argument("--steps", type=int, default=10, help="timed steps of a figure in part kernels")
     parser.add_argument("--tiny", action="store_true", help="a tiny model on the CPU")
     parser.add_argument("--cache", type=Path, help="folder of compiled graphs; a second run then starts warm")
+    parser.add_argument("--folder", type=Path, help="disk for the random models (by default that of temporary files)")
     parser.add_argument("--output", type=Path, help="JSON file for all figures")
     asked = parser.parse_args(arguments)
     if not asked.tiny and not torch.cuda.is_available():
         print("There is no CUDA card here. Try the script itself with --tiny.", file=sys.stderr)
         return 1
+    device = "cpu" if asked.tiny else "cuda"
     rows: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
         for name in ["tiny"] if asked.tiny else asked.models:
-            rows += measure(name, "cpu" if asked.tiny else "cuda", asked.steps, asked.cache or Path(folder))
-            if not asked.tiny:
-                torch.cuda.empty_cache()
+            if "kernels" in asked.parts:
+                rows += measure_kernels(name, device, asked.steps, asked.cache or Path(folder))
+            _give_back(device)
+            if "jobs" in asked.parts:
+                rows += _jobs(name, device, 2 if asked.tiny else 16, Path(folder))
+            _give_back(device)
     report = {
-        "card": limits.card_name("cpu" if asked.tiny else "cuda"),
+        "card": limits.card_name(device),
         "torch": torch.__version__,
         "cudnn": torch.backends.cudnn.version(),
         "reachable_share_of_peak": limits.REACHABLE,

@@ -11,7 +11,7 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
-from t2v_studio.errors import UnavailableError
+from t2v_studio.errors import InputError
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ TOLERANCE = 0.02
 def choose(asked: str, device: str, dtype: str, cache: Path) -> str:
     """native, cudnn or flash3: what was asked for, or for "auto" the fastest that passes its self-test here.
 
-    cache: a JSON file of earlier results, by card and versions. Raises UnavailableError where the asked one fails.
+    cache: a JSON file of earlier results, by card and versions. Raises InputError where the asked one fails.
     """
     if asked == "native" or (asked == "auto" and not device.startswith("cuda")):
         return "native"
@@ -38,7 +38,7 @@ def choose(asked: str, device: str, dtype: str, cache: Path) -> str:
         if not known[name]:
             return name
         if asked != "auto":
-            raise UnavailableError(
+            raise InputError(
                 "attention_unavailable",
                 f"attention: {asked} cannot run here ({known[name]}).",
                 "Use --attention auto.",

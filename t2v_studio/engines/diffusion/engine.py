@@ -75,7 +75,7 @@ class DiffusionEngine:
         return Availability(True)
 
     def default_canvas(self, options: DiffusionOptions | None = None) -> dict[str, Any]:
-        profile = self._family(options).profile((options and options.quality) or "balanced")
+        profile = self._entry(options).profile(options.quality if options else None)
         return {
             "width": profile.width,
             "height": profile.height,

@@ -12,7 +12,7 @@ from typing import Any
 
 from t2v_studio.engines.diffusion.families.base import Family, Source
 from t2v_studio.engines.diffusion.memory_plan import MemoryPlan, PartBytes
-from t2v_studio.errors import UnavailableError
+from t2v_studio.errors import InputError
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def dtype_for(usual: str, asked: str, device: str) -> str:
     """The dtype of transformer and text encoder: the asked one, else the model's usual one; float32 on a CPU.
 
     asked: "", fp16 or bf16 (T2V_DTYPE). Cards before Ampere get float16 for bfloat16, with the eye on broken numbers
-    that every run has. Raises UnavailableError where it was asked for.
+    that every run has. Raises InputError where it was asked for.
     """
     wanted = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32", "auto": ""}.get(asked, asked)
     if device == "cpu":
@@ -53,7 +53,7 @@ def dtype_for(usual: str, asked: str, device: str) -> str:
 
     able = torch.cuda.get_device_capability(device) >= (8, 0)
     if wanted == "bfloat16" and not able:
-        raise UnavailableError(
+        raise InputError(
             "dtype_unavailable",
             f"T2V_DTYPE: {torch.cuda.get_device_name(device)} does not compute in bfloat16.",
             "Set T2V_DTYPE=fp16, or leave it empty.",
@@ -77,13 +77,16 @@ _WEIGHTLESS = ("tokenizer", "scheduler_config")
 
 
 def free_bytes(device: str) -> float:
-    """Bytes that are free on a card, those that this process has reserved and does not use among them."""
+    """Bytes that this process can still have on a card: what is free, what it has reserved and does not use, and no more
+    than its own share where `torch.cuda.set_per_process_memory_fraction` gave it one."""
     import torch
 
     if device == "cpu":
         return _free_host()
-    free, _ = torch.cuda.mem_get_info(device)
-    return float(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
+    free, total = torch.cuda.mem_get_info(device)
+    used = torch.cuda.memory_allocated(device)
+    share = torch.cuda.get_per_process_memory_fraction(device) * total
+    return float(min(free + torch.cuda.memory_reserved(device) - used, share - used))
 
 
 def load_transformers(family: Family, source: Source, plan: MemoryPlan, dtype: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from t2v_studio.engines.diffusion.families.base import Family, Source
+from t2v_studio.engines.diffusion.families.base import Family, Profile, Quality, Source
 from t2v_studio.engines.diffusion.families.registry import FAMILIES
 from t2v_studio.engines.diffusion.families.registry import family as family_of
 from t2v_studio.errors import InputError, UnavailableError, unknown_name
@@ -29,6 +29,8 @@ _TINY_VERSION = 1
 """Goes up when `make_tiny` writes other weights."""
 
 Stored = Literal["float32", "bfloat16", "float16"]
+TINY_PROFILE = Profile(frames=9, steps=2, guidance=3.0, fps=8, width=192, height=128)
+"""Frames and size suit every family."""
 BYTES: dict[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
@@ -70,6 +72,7 @@ class ModelEntry(_Entry):
     parts: dict[str, PartInfo] = {}
     shared: dict[str, str] = {}
     origin: Literal["shipped", "own", "tiny"] = "shipped"
+    tiny: bool = Field(False, description="Random weights: small pictures where nothing is asked for.")
 
     @property
     def rules(self) -> Family:
@@ -79,6 +82,12 @@ class ModelEntry(_Entry):
     def compute_dtype(self) -> str:
         """dtype of transformer and text encoder on a card that can."""
         return self.dtype or self.rules.default_dtype
+
+    def profile(self, quality: Quality | None) -> Profile:
+        """Frames, steps and size of a quality; none is balanced, or a few seconds of work for a tiny model."""
+        if self.tiny and quality is None:
+            return TINY_PROFILE
+        return self.rules.profile(quality or "balanced")
 
     def all_parts(self) -> dict[str, PartInfo]:
         """Own and shared parts."""
@@ -175,6 +184,7 @@ def _tiny_entries() -> list[ModelEntry]:
             license="Apache-2.0",
             origin="tiny",
             dtype="float32",
+            tiny=True,
         )
         for name, rules in FAMILIES.items()
     ]
@@ -234,14 +244,16 @@ def _own(workspace: Workspace, row: dict[str, Any]) -> ModelEntry:
     return entry
 
 
-def register(workspace: Workspace, name: str, family: str, folder: Path, *, title: str = "") -> ModelEntry:
+def register(
+    workspace: Workspace, name: str, family: str, folder: Path, *, title: str = "", tiny: bool = False
+) -> ModelEntry:
     """Add a folder to the user's file under `name`; the rest of that file stays as it is."""
-    entry = _own(workspace, {"name": name, "family": family, "folder": str(folder), "title": title})
+    entry = _own(workspace, {"name": name, "family": family, "folder": str(folder), "title": title, "tiny": tiny})
     if name in registry(workspace):
         raise InputError("name_taken", f"name: there is a model {name!r} already.", "Choose another with --name.")
     path = workspace.data / LOCAL_FILE
     before = path.read_text("utf-8") if path.is_file() else "# Models of this workspace. See t2v models list.\n"
-    row = entry.model_dump(include={"name", "title", "family", "folder"}, exclude_defaults=True)
+    row = entry.model_dump(include={"name", "title", "family", "folder", "tiny"}, exclude_defaults=True)
     path.write_text(f"{before.rstrip()}\n{yaml.safe_dump([row], sort_keys=False)}", "utf-8")
     return entry
 

@@ -7,12 +7,12 @@ download. The pictures mean nothing; the same seed makes the same model.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from t2v_studio.engines.diffusion.families.base import Family
+from t2v_studio.engines.diffusion.families.loading import without_bars
 from t2v_studio.engines.diffusion.families.registry import family as family_of
 from t2v_studio.errors import InputError
 
@@ -54,7 +54,7 @@ def make_tiny(family: str, folder: Path, seed: int = 0) -> Path:
         tokenizer = _tokenizer(kind)
         parts = {"tokenizer": tokenizer, "text_encoder": _text_encoder(kind, len(tokenizer)), **_MAKERS[kind.name]()}
         _soften(parts["vae"], 8.0 if kind.kind == "ltx" else 2.0)
-        with _quiet():
+        with without_bars():
             kind.pipeline_from(parts).save_pretrained(str(folder))
     return folder
 
@@ -73,20 +73,6 @@ def _soften(vae: Any, gain: float) -> None:
         colours = weight.reshape(3, -1, *weight.shape[1:])
         smooth = colours.mean(dim=(1, *range(3, colours.ndim)), keepdim=True).expand_as(colours)
         weight.copy_(gain * smooth.reshape(weight.shape))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bars while a few hundred kilobytes are written."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def _tokenizer(kind: Family) -> Any:

@@ -248,6 +248,8 @@ def test_the_rules_of_the_model_are_the_engines(engine: DiffusionEngine) -> None
     options = DiffusionOptions(model_id="tiny-wan", quality="fast")
     usual = engine.default_canvas(options)
     assert (usual["width"], usual["scene_frames"], usual["steps"], usual["guidance"]) == (832, 25, 24, 4.5)
+    small = engine.default_canvas(DiffusionOptions(model_id="tiny-wan"))
+    assert (small["width"], small["height"], small["scene_frames"], small["steps"]) == (192, 128, 9, 2), "a first try"
     assert [engine.frame_rule(count, options) for count in (12, 16, 17)] == [13, 17, 17]
     assert engine.size_rule(500, 300, options) == (496, 304)
     assert engine.size_rule(500, 300, DiffusionOptions(model_id="tiny-ltx")) == (512, 288)

@@ -11,7 +11,7 @@ import pytest
 
 from t2v_studio.engines.diffusion import attention, compile, load, step_cache
 from t2v_studio.engines.diffusion.memory_plan import PartBytes, Work, on_cpu, plan_of
-from t2v_studio.errors import UnavailableError
+from t2v_studio.errors import InputError
 
 PARTS, WORK = PartBytes(3e9, 1e9, 5e8), Work.of(17, 832, 480)
 
@@ -42,14 +42,14 @@ def test_the_fastest_kernel_that_passes_is_found_once_a_machine(card: list[str],
 
 
 def test_a_kernel_that_was_asked_for_and_fails_is_refused(card: list[str], tmp_path: Path) -> None:
-    with pytest.raises(UnavailableError, match="package kernels"):
+    with pytest.raises(InputError, match="package kernels"):
         attention.choose("flash3", "cuda", "bfloat16", tmp_path / "attention.json")
     assert attention.choose("native", "cuda", "bfloat16", tmp_path / "attention.json") == "native"
 
 
 def test_without_a_card_there_is_one_kernel(tmp_path: Path) -> None:
     assert attention.choose("auto", "cpu", "float32", tmp_path / "attention.json") == "native"
-    with pytest.raises(UnavailableError, match="CUDA"):
+    with pytest.raises(InputError, match="CUDA"):
         attention.choose("cudnn", "cpu", "float32", tmp_path / "attention.json")
     assert not any("sage" in backend for backend in attention.BACKENDS.values())
 
@@ -115,7 +115,7 @@ def test_number_formats_by_what_the_card_can(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
     assert load.dtype_for("bfloat16", "", "cuda") == "float16"
-    with pytest.raises(UnavailableError, match="Tesla T4"):
+    with pytest.raises(InputError, match="Tesla T4"):
         load.dtype_for("bfloat16", "bf16", "cuda")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     assert load.dtype_for("bfloat16", "", "cuda") == "bfloat16"

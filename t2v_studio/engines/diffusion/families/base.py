@@ -131,8 +131,9 @@ class Family:
             )
         low, high = self.trained_frames
         if made < low:
+            trained = f"{low} to {high}" if low < high else f"{low}"
             notes.append(
-                f"{made} frames a scene are fewer than {self.label} was trained on ({low} to {high}): the first ones "
+                f"{made} frames a scene are fewer than {self.label} was trained on ({trained}): the first ones "
                 f"may be blurred or grey. From {low} on it looks better, and takes longer."
             )
         elif made > high:

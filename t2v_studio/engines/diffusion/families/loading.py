@@ -106,7 +106,8 @@ def _from_pretrained(kind: Any, folder: Path, **arguments: Any) -> Any:
     if "dtype" in arguments:
         arguments["use_safetensors"] = True
     try:
-        return kind.from_pretrained(str(folder), local_files_only=True, **arguments)
+        with without_bars():
+            return kind.from_pretrained(str(folder), local_files_only=True, **arguments)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         if _out_of_memory(error):
             raise
@@ -115,6 +116,20 @@ def _from_pretrained(kind: Any, folder: Path, **arguments: Any) -> Any:
         if type(error).__name__ == "SafetensorError":
             raise _broken(folder, error) from error
         raise
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """No progress bars of transformers: jobs report in their own way."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _out_of_memory(error: Exception) -> bool:
