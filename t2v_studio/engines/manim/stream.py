@@ -45,7 +45,7 @@ class StreamRenderer(CairoRenderer):
         count = min(count, (self.job.frames or 0) - self.sent)
         if count > 0:
             self.sink.write(HEADER.pack(count))
-            view = memoryview(np.ascontiguousarray(frame, dtype=np.uint8)).cast("B")
+            view = np.ascontiguousarray(frame, dtype=np.uint8).data.cast("B")
             while view:
                 view = view[self.sink.write(view) or 0 :]
             self.sent += count
