@@ -30,6 +30,7 @@ class TextTraining:
     _settings: Settings
     _workspace: Workspace
     _submit: Callable[..., Job]
+    _active: Callable[[], list[Job]]
 
     def text_recipe(self, name_or_path: str, **changes: Any) -> TextRecipe:
         """A text recipe by name or file, with fields changed. Raises InputError, NotFoundError."""
@@ -94,6 +95,18 @@ class TextTraining:
         assert card is not None
         own = read_json(self._workspace.adapter(card.id) / "evaluation.json")
         return own or (read_json(run.folder / "evaluation.json") if run else {})
+
+    def being_made(self, run_id: str) -> set[str]:
+        """What a job makes of a run or of its adapter now: evaluate, export."""
+        own = find_run(self._workspace, run_id).part().result.get("adapter") or ""
+        found = set()
+        for job in self._active():
+            stage = str(job.spec.get("stage", ""))
+            if job.kind == "check_adapter" and stage in ("evaluate", "export"):
+                info = find_run(self._workspace, str(job.spec["run"])).info
+                if info.get("of") == run_id or (own and info.get("adapter") == own):
+                    found.add(stage)
+        return found
 
     def _judged(self, run_or_adapter: str) -> tuple[TrainingRun | None, AdapterCard | None]:
         """A run and no card, or an adapter's card and its run where that is still here."""

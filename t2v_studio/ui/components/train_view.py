@@ -166,7 +166,7 @@ def _figures(run: Mapping[str, Any]) -> str:
         ("step", f"{at['step']:,} of {at['total']:,}"),
         ("loss", number(at["loss"])),
         ("a step", markup.duration(at["seconds"])),
-        ("memory", f"{at['memory_gib']:.1f} GiB"),
+        ("memory", f"{at['memory_gib']:.1f} GiB" if at.get("memory_gib") is not None else "–"),
         ("graphics card", f"{use} %" if use is not None else "none"),
     ]
     shown = "".join(f"<div><b>{markup.text(value)}</b>{markup.text(name)}</div>" for name, value in cells)
@@ -303,3 +303,34 @@ def run_choices(rows: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
         (f"{row['title']} · {STATES[row['state']][0].lower()} · {markup.day(row['created_at'])}", row["run"])
         for row in rows
     ]
+
+
+# --- plots -------------------------------------------------------------------------------------
+def loss_points(log: list[dict[str, Any]]) -> Any:
+    """Loss of each optimiser step and its running mean, as LinePlot takes it."""
+    import pandas as pd
+
+    losses = [float(row["loss"]) for row in log]
+    window = max(5, len(losses) // 20)
+    smooth = pd.Series(losses).rolling(window, min_periods=1).mean()
+    steps = [row["step"] for row in log]
+    return pd.DataFrame(
+        {
+            "step": steps * 2,
+            "value": [*losses, *smooth],
+            "what": ["each step"] * len(steps) + [f"mean of {window}"] * len(steps),
+        }
+    )
+
+
+def held_out_points(checks: list[dict[str, Any]], base: dict[str, Any]) -> Any:
+    """Loss on held-out rows or clips at each check, the base's as a level line."""
+    import pandas as pd
+
+    known = [row for row in checks if row.get("val_loss") is not None]
+    rows = [{"step": row["step"], "value": row["val_loss"], "what": "adapter"} for row in known]
+    if base.get("val_loss") is not None:
+        rows.insert(0, {"step": 0, "value": base["val_loss"], "what": "adapter"})
+        ends = [0, *[row["step"] for row in known][-1:]]
+        rows += [{"step": step, "value": base["val_loss"], "what": "base"} for step in ends]
+    return pd.DataFrame(rows, columns=["step", "value", "what"])
