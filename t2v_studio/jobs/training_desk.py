@@ -33,7 +33,7 @@ from t2v_studio.settings import Settings
 from t2v_studio.workspace import Workspace
 
 RUNS_MAX, POINTS_MAX = 60, 400
-DRY_RUN_S, SMOKE_S = 120.0, 300.0
+DRY_RUN_S, SMOKE_S = 300.0, 600.0
 KINDS = ("train", "check_adapter")
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from t2v_studio.adapters.recipe import Recipe, parse_recipe, read_recipe, read_size
 from t2v_studio.engines.diffusion.families.base import Family
-from t2v_studio.errors import StudioError
+from t2v_studio.errors import StudioError, UnavailableError
 from t2v_studio.settings import load_settings
 from t2v_studio.workspace import Workspace
 from training.video import cache
@@ -30,6 +30,7 @@ from training.video.cache_text import captions
 from training.video.rows import read_sources
 from training.video.sampling import read_prompts
 from training.video.session import Base, base_of, cache_of
+from training.video.shapes import SHAPES
 
 GIB = 2**30
 PEAKS_TF = {
@@ -61,7 +62,7 @@ class Cost:
 def estimate(recipe: Recipe, dataset: Path, base: Base, workspace: Workspace) -> dict[str, Any]:
     """The whole dry run as JSON. Raises InputError as `select` does."""
     selection = select(read_sources(dataset, recipe.seed), recipe, base.family)
-    config = json.loads((base.source.part("transformer") / "config.json").read_text(encoding="utf-8"))
+    config = config_of(base)
     weights = base.family.parameters("transformer", config)
     trainable, layers = adapter_parameters(base.family, config, recipe)
     costs = {bucket: cost(base.family, config, recipe, bucket) for bucket in {clip.bucket for clip in selection.train}}
@@ -81,7 +82,7 @@ def estimate(recipe: Recipe, dataset: Path, base: Base, workspace: Workspace) ->
         },
         "buckets": counts(selection.train),
         "dropped": [{"id": one.id, "reason": one.reason} for one in selection.dropped],
-        "notices": [*selection.notices, *_range_notices(base.family, selection.train)],
+        "notices": [*selection.notices, *_range_notices(base.family, selection.train), *_absent(base)],
         "parameters": {"base": weights, "trainable": trainable, "layers": layers},
         "steps": steps,
         "epochs": round(passes / batches, 2),
@@ -90,6 +91,29 @@ def estimate(recipe: Recipe, dataset: Path, base: Base, workspace: Workspace) ->
         "speed": [speed(name, tf, mean * recipe.accumulation, steps, sampling) for name, tf in machines().items()],
         "disk": disk(recipe, base, selection, workspace, trainable),
     }
+
+
+def config_of(base: Base) -> dict[str, Any]:
+    """config.json of the base's transformer, or the shape that is known of a model which was not fetched yet.
+
+    Raises UnavailableError where neither is there.
+    """
+    if base.on_disk:
+        found: dict[str, Any] = json.loads(
+            (base.source.part("transformer") / "config.json").read_text(encoding="utf-8")
+        )
+        return found
+    if base.name not in SHAPES:
+        raise UnavailableError(
+            "model_missing", f"model: {base.name} is not on this disk.", f"Fetch it: t2v models download {base.name}"
+        )
+    return dict(SHAPES[base.name])
+
+
+def _absent(base: Base) -> list[str]:
+    if base.on_disk:
+        return []
+    return [f"{base.name} is not on this disk yet. Before training: t2v models download {base.name}"]
 
 
 def batches_of(clips: Sequence[Clip], size: int) -> int:
@@ -262,7 +286,9 @@ def main(arguments: list[str] | None = None) -> int:
         settings = load_settings()
         workspace = Workspace.at(settings.home)
         recipe = parse_recipe(json.load(sys.stdin)) if asked.recipe == "-" else read_recipe(asked.recipe)
-        found = estimate(recipe, asked.dataset, base_of(recipe.model, settings, workspace), workspace)
+        found = estimate(
+            recipe, asked.dataset, base_of(recipe.model, settings, workspace, must_be_there=False), workspace
+        )
     except StudioError as error:
         sys.stdout.write(json.dumps({"error": error.as_dict() | {"type": type(error).__name__}}) + "\n")
         return error.exit_code or 1

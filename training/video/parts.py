@@ -12,14 +12,13 @@ from t2v_studio.adapters.ranking import standings, winner
 from t2v_studio.adapters.recipe import Recipe
 from t2v_studio.adapters.runs import CARD_FIELDS, UNIFIED, Part, publish, read_lines, step_name, write_json
 from t2v_studio.datasets.rows import ManifestRow, data_hash, slug
-from t2v_studio.errors import InputError
 from training.video import lora
 from training.video.buckets import Clip, Selection
 from training.video.cache_latents import release
 from training.video.loop import Trainer
 from training.video.objective import Maths
 from training.video.sampling import read_prompts
-from training.video.session import Session
+from training.video.session import Session, require_one_expert
 from training.video.validate import Checker, config_changes
 
 if TYPE_CHECKING:
@@ -76,12 +75,7 @@ def train_part(
 def load_transformer(session: Session) -> Any:
     """The frozen base on the device, in the recipe's number format, ready for an adapter."""
     recipe, family = session.recipe, session.family
-    if getattr(family, "boundary", None) is not None:
-        raise InputError(
-            "two_experts",
-            f"model: {family.label} has two experts, and one adapter would be trained on half of the noise levels.",
-            "Train on wan2.1-14b or wan2.1-1.3b: its adapters work on both experts.",
-        )
+    require_one_expert(family)
     device = str(session.device)
     where = "cpu" if recipe.base_quantised != "none" else device
     transformer = family.load_part("transformer", session.base.source, dtype=session.dtype, device=where)

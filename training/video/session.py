@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from t2v_studio.adapters.recipe import Recipe
 from t2v_studio.adapters.runs import TrainingRun, now_text
 from t2v_studio.engines.diffusion.families.base import Family, Source
-from t2v_studio.errors import BusyError, CancelledError
+from t2v_studio.errors import BusyError, CancelledError, InputError, UnavailableError
 from t2v_studio.settings import Settings
 from t2v_studio.workspace import Workspace
 from training.video.cache import Cache
@@ -39,22 +39,46 @@ class Base:
     source: Source
     license: str = ""
 
+    on_disk: bool = True
 
-def base_of(name: str, settings: Settings, workspace: Workspace) -> Base:
-    """The base of a registry name. Raises UnavailableError where it is not on this disk."""
+
+def base_of(name: str, settings: Settings, workspace: Workspace, *, must_be_there: bool = True) -> Base:
+    """The base of a registry name. Raises InputError for a model of two experts, UnavailableError where it is not here.
+
+    must_be_there: False gives a base that is not on this disk, too, for what reads no file of it.
+    """
     from t2v_studio.engines.diffusion.families.registry import family
     from t2v_studio.engines.diffusion.models import model, source
 
     entry = model(name, settings, workspace)
-    found = Source.of(source(entry, settings, workspace))
+    kind = family(entry.family)
+    require_one_expert(kind)
+    on_disk = True
+    try:
+        found = Source.of(source(entry, settings, workspace))
+    except UnavailableError:
+        if must_be_there:
+            raise
+        found, on_disk = Source(workspace.cache / "absent", name=entry.name, repo_id=entry.repo_id), False
     return Base(
         entry.name,
         entry.repo_id or entry.name,
         found.revision or entry.revision,
-        family(entry.family),
+        kind,
         found,
         entry.license,
+        on_disk,
     )
+
+
+def require_one_expert(family: Family) -> None:
+    """Raise InputError for a model whose noise levels are shared out between two transformers."""
+    if getattr(family, "boundary", None) is not None:
+        raise InputError(
+            "two_experts",
+            f"model: {family.label} has two experts, and one adapter would be trained on half of the noise levels.",
+            "Train on wan2.1-14b or wan2.1-1.3b: its adapters work on both experts.",
+        )
 
 
 class Stop:
