@@ -46,9 +46,9 @@ def test_a_training_is_started_followed_used_and_exported(studio: Studio, tmp_pa
         studio.training.resume(run)
     with pytest.raises(InputError, match="language model"):
         load_state(studio.workspace, adapter)
-    with pytest.raises(InputError, match="t2v train export"):
+    with pytest.raises(InputError, match="Circles is of a language model"):
         studio.adapters.export(adapter, "comfyui", tmp_path)
-    with pytest.raises(InputError, match="t2v train evaluate"):
+    with pytest.raises(InputError, match="Circles is of a language model"):
         studio.training.submit_check(adapter)
     _asked_and_exported(studio, run, adapter)
 

@@ -117,7 +117,7 @@ def test_prompts_are_judged_by_form_length_and_what_they_copy() -> None:
     row, reasons = prompt_ladder.judge(answers, ["unlike", GOOD])
     assert reasons == ["", "calm", "format, length, clean"]
     assert row["format"] == pytest.approx(2 / 3, abs=1e-4) and row["clean"] == row["length"] == row["format"]
-    assert row["usable"] == row["format"] / 2, "the one that loops would not be taken either"
+    assert row["usable"] == pytest.approx(1 / 3, abs=1e-3), "the one that loops would not be taken either"
     assert row["echo"] == pytest.approx((2 / 40) / 3, abs=1e-3), "two of forty words of one of three answers"
     assert row["copied"] == pytest.approx(1 / 3, abs=1e-3) and 0 < row["distinct_2"] < 1
     same, _ = prompt_ladder.judge([Answer(pair("a"), [GOOD]), Answer(pair("b"), [GOOD])], [])

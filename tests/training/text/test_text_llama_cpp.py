@@ -25,10 +25,8 @@ def answered(base: Path, adapter: Path | None) -> np.ndarray:
     if adapter is not None:
         params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(adapter), 1.0)]
     server = xllamacpp.Server(params)
-    wish = {"prompt": IDS, "n_predict": 1, "temperature": 0.0, "n_probs": 420, "cache_prompt": False}
-    said = server.handle_completions(json.dumps(wish) if not isinstance(wish, dict) else wish)
-    found = said if isinstance(said, dict) else json.loads(said)
-    tops = found["completion_probabilities"][0]["top_logprobs"]
+    said = server.handle_completions({"prompt": IDS, "max_tokens": 1, "temperature": 0.0, "logprobs": 420})
+    tops = said["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
     values = np.full(420, np.nan)
     for one in tops:
         values[one["id"]] = one["logprob"]
