@@ -42,14 +42,22 @@ def train_video(
     scenarios: Annotated[
         bool, typer.Option("--scenarios", help="Then one adapter for each scenario, warm-started.")
     ] = False,
-    stage: Annotated[str, typer.Option("--stage", help="all; latents or text fills the cache alone.")] = "all",
+    stage: Annotated[
+        str, typer.Option("--stage", help="all; latents or text fills the cache alone; train goes on from there.")
+    ] = "all",
     npz: Annotated[bool, typer.Option("--export-npz", help="Write the cached latents as .npz, too.")] = False,
+    only_dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would take, as `t2v train dry-run` does; train nothing.")
+    ] = False,
     json: JsonFlag = False,
     **values: Any,
 ) -> None:
     """Train a LoRA of a video model: cache clips, cache captions, train, check, put the best into the catalogue."""
     studio = Studio()
     chosen = studio.training.recipe(recipe, **changes_of(values))
+    if only_dry_run:
+        _show_dry_run(studio.training.dry_run(chosen, dataset), json)
+        return
     job = studio.training.submit_training(chosen, dataset, title=title, scenarios=scenarios, stage=stage, npz=npz)
     if not json:
         note(f"run: {job.spec['run']}")
@@ -129,7 +137,10 @@ def dry_run(
     For a language model: t2v train text --dry-run.
     """
     studio = Studio()
-    found = studio.training.dry_run(studio.training.recipe(recipe, **changes_of(values)), dataset)
+    _show_dry_run(studio.training.dry_run(studio.training.recipe(recipe, **changes_of(values)), dataset), json)
+
+
+def _show_dry_run(found: dict[str, Any], json: bool) -> None:
     if json:
         print_json(found)
         return

@@ -35,6 +35,7 @@ from t2v_studio.workspace import Workspace
 RUNS_MAX, POINTS_MAX = 60, 400
 DRY_RUN_S, SMOKE_S = 300.0, 600.0
 KINDS = ("train", "check_adapter")
+STAGES = ("all", "latents", "text", "train")
 
 
 class TrainingDesk(TextTraining):
@@ -127,6 +128,8 @@ class TrainingDesk(TextTraining):
 
         stage: latents or text fills the cache alone. npz: write the cached latents as .npz, too.
         """
+        if stage not in STAGES:
+            raise unknown_name("stage", stage, list(STAGES))
         run = create_run(
             self._workspace,
             recipe,
