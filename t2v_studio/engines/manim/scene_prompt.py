@@ -37,7 +37,7 @@ BY_KIND = {
         "ValueTracker",
         "always_redraw",
     ),
-    "neural_net": ("Circle", "Line", "VGroup.arrange", "Mobject.arrange", "ShowPassingFlash", "Indicate"),
+    "neural_net": ("Circle", "Line", "Mobject.arrange", "ShowPassingFlash", "Indicate"),
     "compute_graph": ("Circle", "Arrow", "Mobject.next_to", "Indicate"),
     "graph_search": ("Graph", "Indicate", "Circumscribe"),
     "attention": ("Square", "Mobject.arrange_in_grid", "VMobject.set_fill", "Table"),
