@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+UPLOADS = "GRADIO_TEMP_DIR"
 CACHE_CHECK_S, CACHE_AGE_S = 3600, 86400
 UNSERVED = ("t2v_studio", "training", "tests", "docs", "app.py", "requirements.txt", "pyproject.toml", "Makefile")
 
@@ -78,12 +79,12 @@ def prepare_environment(workspace: Workspace) -> Path:
     cache = workspace.cache / "web"
     cache.mkdir(parents=True, exist_ok=True)
     without_stubs()
-    os.environ.update(
-        GRADIO_ANALYTICS_ENABLED="False",
-        GRADIO_TEMP_DIR=str(cache),
-        GRADIO_SSR_MODE="False",
-        HF_HUB_DISABLE_TELEMETRY="1",
-    )
+    os.environ.update({
+        UPLOADS: str(cache),
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "GRADIO_SSR_MODE": "False",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+    })  # fmt: skip
     return cache
 
 
@@ -134,9 +135,14 @@ def blocked_paths(workspace: Workspace) -> list[str]:
 
 @contextmanager
 def running(settings: Settings, studio: Studio | None = None) -> Iterator[tuple[gr.Blocks, str]]:
-    """The app, served from a thread: yields the Blocks and the address. Closed on leaving."""
+    """The app, served from a thread: yields the Blocks and the address. Closed on leaving.
+
+    Where one process serves a second app for a while, the first one takes uploads again after it: Gradio reads the
+    folder that uploads must lie in from the environment, at every request.
+    """
     bound = binding(settings)
     studio = studio or Studio(settings)
+    before = os.environ.get(UPLOADS)
     prepare_environment(studio.workspace)
     from starlette.middleware import Middleware
 
@@ -162,6 +168,8 @@ def running(settings: Settings, studio: Studio | None = None) -> Iterator[tuple[
     finally:
         demo.close(verbose=False)
         studio.stop()
+        if before is not None:
+            os.environ[UPLOADS] = before
 
 
 def serve(settings: Settings, *, studio: Studio | None = None, open_browser: bool = False) -> None:
