@@ -92,6 +92,30 @@ def test_the_same_code_succeeds_without_the_sandbox(target: Target, tmp_path: Pa
     assert set(failed) <= allowed, failed  # these ask for rights or room that not every machine gives
 
 
+@pytest.mark.usefixtures("secret_environment")
+def test_every_escape_is_held_in_a_manim_scene(target: Target, settings: Settings) -> None:
+    """The harness imports Manim, closes the cage and then runs the scene: all escapes in one, past the gate."""
+    pytest.importorskip("manim")
+    from t2v_studio.engines.manim.dry_run import attempt
+
+    if sandbox.probe().level < Level.files_and_network:
+        pytest.skip("this machine cannot shut code in")
+    target.reset()
+    held_otherwise = ONLY_OWN if "bubblewrap" in sandbox.probe().means else frozenset()
+    escapes = {name: code for name, code in ESCAPES.items() if name not in held_otherwise}
+    scene = (
+        f"from manim import *\n{target.names()}\nESCAPES = {escapes!r}\n\n\nclass Hostile(Scene):\n"
+        "    def construct(self):\n        self.play(Create(Circle()))\n        out = []\n"
+        "        for name, code in ESCAPES.items():\n            try:\n                exec(code, dict(globals()))\n"
+        "            except BaseException:\n                continue\n            out.append(name)\n"
+        "        raise ValueError(f'escaped by {out} of {len(ESCAPES)}')\n"
+    )
+    report = attempt(scene, settings=settings)
+    assert report.error is not None and report.plays == 1
+    assert report.error.message == f"escaped by [] of {len(escapes)}"
+    assert target.untouched()
+
+
 def test_a_fork_bomb_starts_no_process(tmp_path: Path) -> None:
     bomb = "import os, sys\ncount = 0\nwhile count < 200:\n    os.fork()\n    count += 1\n"
     outcome = caged(tmp_path / "in", bomb)
