@@ -20,6 +20,7 @@ from t2v_studio.cli import (
     metrics,
     models,
     packs,
+    speed,
     studies,
     training,
     videos,
@@ -41,6 +42,7 @@ app.add_typer(packs.app, name="pack")
 app.add_typer(studies.app, name="study")
 app.add_typer(training.app, name="train")
 app.add_typer(adapters.app, name="adapters")
+speed.register(models.models)
 app.add_typer(models.models, name="models")
 app.add_typer(models.cache, name="cache")
 app.add_typer(datasets.app, name="dataset")

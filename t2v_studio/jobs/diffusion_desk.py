@@ -9,6 +9,9 @@ from t2v_studio.production.request import VideoRequest
 from t2v_studio.settings import Settings
 from t2v_studio.workspace import Workspace
 
+TIMED_VIDEOS = 200
+"""The newest videos, of which those of diffusion tell what the speed switches are worth."""
+
 
 class DiffusionDesk:
     """Reads only; nothing here loads a model."""
@@ -16,6 +19,7 @@ class DiffusionDesk:
     def __init__(self, settings: Settings, workspace: Workspace) -> None:
         self._settings, self._workspace = settings, workspace
         self._engines: Any = None
+        self._timed: dict[str, list[Any]] = {}
 
     def presets(self) -> list[dict[str, Any]]:
         """Rows: name, title, about, families, needs_adapter, sets (field of a request to value)."""
@@ -50,6 +54,25 @@ class DiffusionDesk:
         ]
         chats = [row for row in self.planners() if not Path(row["name"]).is_absolute()]
         return found + [{"name": row["name"], "label": row["name"], "here": row["here"]} for row in chats]
+
+    def effects(self) -> list[dict[str, Any]]:
+        """What each speed switch is worth on this machine, by the newest videos: switch, choice, card, ratio (None where it
+        was not measured), scenes, against, text."""
+        from t2v_studio.errors import StudioError
+        from t2v_studio.production.records import RECORD, read_record, video_rows
+        from t2v_studio.production.speed import effects, runs
+
+        timed: dict[str, list[Any]] = {}
+        for row in video_rows(self._workspace, limit=TIMED_VIDEOS):
+            if row["engine"] == "diffusion":
+                try:
+                    timed[row["id"]] = self._timed.get(row["id"]) or runs(
+                        read_record(self._workspace.video(row["id"]) / RECORD)
+                    )
+                except StudioError:
+                    continue  # the list of videos says what is wrong with it
+        self._timed = timed
+        return [one.as_row() for one in effects(run for found in timed.values() for run in found)]
 
     def foretold(self, request: VideoRequest) -> list[str]:
         """Length, size, work and whatever is rounded, in sentences. Raises StudioError for what cannot be made."""

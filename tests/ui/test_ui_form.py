@@ -113,3 +113,19 @@ def test_what_is_in_no_list_of_the_page_is_refused_on_the_server(field: str, tmp
     with pytest.raises(InputError, match=field):
         check(studio, {field: "/etc/models/anything", "engine": "diffusion"})
     check(studio, {field: ""})
+
+
+def test_each_speed_switch_says_what_it_was_worth_here(tmp_path, monkeypatch):
+    from stand_in import StandIn
+
+    from t2v_studio.settings import Settings
+    from t2v_studio.ui.components.diffusion_form import SWITCHES, effect_notes
+
+    studio = StandIn(Settings(home=tmp_path, _env_file=None))
+    assert all("Effect not measured here yet" in note for note in effect_notes(studio))
+    rows = studio.diffusion.effects()
+    rows[0] |= {"ratio": 0.71, "text": "0.71x the time of a step on a <card> (2 scenes against 3)"}
+    monkeypatch.setattr(studio.diffusion, "effects", lambda: rows)
+    notes = dict(zip(SWITCHES, effect_notes(studio), strict=True))
+    assert "cuDNN: 0.71x the time of a step on a &lt;card&gt;" in notes["attention"]
+    assert "not measured here yet" in notes["step_cache"]

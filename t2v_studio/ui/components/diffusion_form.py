@@ -23,6 +23,8 @@ PROFILES = [("Automatic", "auto"), ("None", "none"), ("Academic infographic", "a
 ATTENTION = [("Automatic", "auto"), ("PyTorch's own", "native"), ("cuDNN", "cudnn"), ("FlashAttention 3", "flash3")]
 COMPILING = [("Automatic", "auto"), ("On", "on"), ("Off", "off")]
 CACHES = [("Off", "off"), ("First block", "first_block"), ("MagCache", "magcache")]
+SWITCHES = ("attention", "compile_blocks", "step_cache", "cfg_cutoff")
+"""The speed switches; below each stands what it was worth here."""
 SCALE = (0.0, 2.0, 1.0)
 NO_ADAPTER = ("No LoRA", "")
 RULES = ("The rules", "")
@@ -73,26 +75,52 @@ def _lora(made: dict[str, Any]) -> None:
 def _speed(made: dict[str, Any]) -> None:
     with gr.Accordion("Speed", open=False, elem_id="speed"):
         with gr.Row():
-            made["attention"] = _choice(
-                "attention", "Attention", ATTENTION,
-                info="Which kernel does the largest sums. Automatic tries the fastest that gives the right answer on this card.",
-            )  # fmt: skip
-            made["compile_blocks"] = _choice(
-                "compile_blocks", "Compile", COMPILING,
-                info="Costs up to a minute once and makes every later step quicker. Automatic: only on a GPU.",
-            )  # fmt: skip
+            with gr.Column(min_width=200):
+                made["attention"] = _choice(
+                    "attention", "Attention", ATTENTION,
+                    info="Which kernel does the largest sums. Automatic tries the fastest that gives the right answer on this card.",
+                )  # fmt: skip
+                _effect(made, "attention")
+            with gr.Column(min_width=200):
+                made["compile_blocks"] = _choice(
+                    "compile_blocks", "Compile", COMPILING,
+                    info="Costs up to a minute once and makes every later step quicker. Automatic: only on a GPU.",
+                )  # fmt: skip
+                _effect(made, "compile_blocks")
         with gr.Row():
-            made["step_cache"] = _choice(
-                "step_cache", "Step cache", CACHES,
-                info="Skips steps that would change little. Needs 20 steps or more; fine motion may suffer.",
-            )  # fmt: skip
-            made["cfg_cutoff"] = form.number(
-                "cfg_cutoff",
-                "Guidance ends after",
-                info="A share of the steps, such as 0.6: later steps leave the negative prompt out and cost half.",
-                min_width=130,
-                placeholder="never",
-            )
+            with gr.Column(min_width=200):
+                made["step_cache"] = _choice(
+                    "step_cache", "Step cache", CACHES,
+                    info="Skips steps that would change little. Needs 20 steps or more; fine motion may suffer.",
+                )  # fmt: skip
+                _effect(made, "step_cache")
+            with gr.Column(min_width=200):
+                made["cfg_cutoff"] = form.number(
+                    "cfg_cutoff",
+                    "Guidance ends after",
+                    info="A share of the steps, such as 0.6: later steps leave the negative prompt out and cost half.",
+                    min_width=130,
+                    placeholder="never",
+                )
+                _effect(made, "cfg_cutoff")
+
+
+def _effect(made: dict[str, Any], switch: str) -> None:
+    """The line below a switch that says what it was worth here."""
+    made[f"{switch}_effect"] = gr.HTML("", elem_id=f"{switch.replace('_', '-')}-effect", apply_default_css=False)
+
+
+def effect_notes(studio: Studio) -> list[str]:
+    """What each of SWITCHES was worth on this machine, one line a choice that was measured."""
+    rows = studio.diffusion.effects()
+    labels = {value: label for options in (ATTENTION, COMPILING, CACHES) for label, value in options}
+    notes = []
+    for switch in SWITCHES:
+        own = [row for row in rows if row["switch"] == switch]
+        said = [f"{labels.get(row['choice'], row['choice'])}: {row['text']}" for row in own if row["ratio"] is not None]
+        text = "; ".join(said) or f"Effect {own[0]['text']}"
+        notes.append(f'<p class="t2-muted">{markup.text(text)}.</p>')
+    return notes
 
 
 def _choice(name: str, label: str, options: list[tuple[str, str]], **more: Any) -> gr.Dropdown:

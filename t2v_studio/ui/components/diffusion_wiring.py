@@ -80,10 +80,12 @@ def _wire_lists(page: Page, controls: dict[str, Any]) -> None:
         return (
             *(gr.Dropdown(found[name], value=value) for name, value in zip(LISTED, kept, strict=True)),
             diffusion_form.model_note(studio, kept[0]),
+            *diffusion_form.effect_notes(studio),
         )
 
     inputs = [controls[name] for name in LISTED]
-    outputs = [*inputs, controls["model_note"]]
+    effects = [controls[f"{switch}_effect"] for switch in diffusion_form.SWITCHES]
+    outputs = [*inputs, controls["model_note"], *effects]
     page.on_load(refresh, inputs, outputs)
     if page.tab is not None:
         page.tab.select(refresh, inputs, outputs, **QUIET)
