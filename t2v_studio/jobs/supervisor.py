@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +112,7 @@ class Supervisor:
     def tick(self) -> None:
         """One round: bury the dead, climb the cancel ladder, start what is needed, clean up."""
         self._reap()
-        reconcile(self.queue, self.roster, self._statuses)
+        reconcile(self.queue, self.roster, self._statuses, {child.pid for child in self._children.values()})
         self._retire_outdated()
         self._cancel_ladder()
         early: Sequence[Lane] = ()
@@ -220,14 +220,18 @@ class Supervisor:
                 _signal(row.identity, signal.SIGKILL, group=True)
 
 
-def reconcile(queue: Queue, roster: Roster, statuses: dict[int, int] | None = None) -> None:
+def reconcile(
+    queue: Queue, roster: Roster, statuses: dict[int, int] | None = None, unreaped: Collection[int] = ()
+) -> None:
     """Bury workers that are gone, and mark what they ran as lost. Right after a reboot as at any time.
 
-    statuses: exit status by pid, for workers that were children of this process.
+    statuses: exit status by pid, for workers that were children of this process. unreaped: pids of children that
+    have no status yet. A killed one with many threads looks dead before its status can be had, and without it nobody
+    could say what ended it.
     """
     rows = {row.id: row for row in roster.all()}
     for row in list(rows.values()):
-        if row.present and not row.identity.alive():
+        if row.present and row.identity.pid not in unreaped and not row.identity.alive():
             row = roster.get(row.id) or row
             if not row.present:
                 continue  # it left by itself while we looked

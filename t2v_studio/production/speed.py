@@ -74,20 +74,20 @@ def runs(record: VideoRecord) -> list[Run]:
 
 
 def _run(record: VideoRecord, scene: SceneRecord, spent: float, numerics: dict[str, Any]) -> Run:
-    sampling, cutoff = scene.details["sampling"], numerics.get("cfg_cutoff")
+    details = scene.details
+    sampling, cutoff = details["sampling"], numerics.get("cfg_cutoff")
+    guided = sampling["guidance"] > 1
     switches = {
         "attention": str(numerics.get("attention", "native")),
         "compile_blocks": "on" if numerics.get("compiled") else "off",
         "step_cache": str(numerics.get("step_cache", "off")),
-        "cfg_cutoff": "never" if cutoff is None or sampling["guidance"] <= 1 else f"{cutoff:g}",
+        "cfg_cutoff": "never" if cutoff is None or not guided else f"{cutoff:g}",
     }
-    card = str((scene.details.get("limit") or {}).get("card", ""))
-    circumstances = (
-        *(card, scene.model, scene.revision, record.width, record.height, sampling["frames"], sampling["guidance"] > 1),
-        *(numerics.get(name) for name in ("dtype", "weights")),
-        *((scene.details.get("memory") or {}).get("tier"), (scene.details.get("adapter") or {}).get("way")),
-    )
-    return Run(spent / sampling["steps"], tuple(switches.items()), circumstances, card)
+    card, tier, adapter = (details.get(name) or {} for name in ("limit", "memory", "adapter"))
+    shape = (record.width, record.height, sampling["frames"], guided)
+    held = (numerics.get("dtype"), numerics.get("weights"), tier.get("tier"), adapter.get("way"))
+    circumstances = (card.get("card"), scene.model, scene.revision, *shape, *held)
+    return Run(spent / sampling["steps"], tuple(switches.items()), circumstances, str(card.get("card", "")))
 
 
 def effects(of: Iterable[Run]) -> list[Effect]:

@@ -66,7 +66,6 @@ class Jobs:
     def second_video(self) -> None:
         """From the request to the first pass of the transformer, with the model loaded: known prompt, then a new one."""
         assert self.engine._resident is not None
-        self.video(1, 1)
         loaded = len(self.engine._resident.loads)
         lie = [parameter.data_ptr() for parameter in self.transformer.parameters()]
         for way, words, goal in (("known prompt", "", 50), ("new prompt", "in the rain", 150)):
@@ -161,7 +160,7 @@ def measure_jobs(name: str, device: str, steps: int, home: Path, text_encoder: P
         jobs.video(1, 1)
         jobs.second_video()
         jobs.eight_scenes(steps)
-        jobs.twenty_videos(2 if jobs.tiny else 20)
+        jobs.twenty_videos(1 if jobs.tiny else 20)
         jobs.tiers()
     finally:
         jobs.engine.close()
