@@ -13,7 +13,7 @@ from t2v_studio.cli.output import JsonFlag, follow, note, print_json, say, table
 from t2v_studio.errors import InputError
 from t2v_studio.studio import Studio
 
-models = typer.Typer(help="Video models: list, show, download, convert, pin, make-tiny.", no_args_is_help=True)
+models = typer.Typer(help="Models: list, chat, show, download, convert, pin, make-tiny, forget.", no_args_is_help=True)
 cache = typer.Typer(help="What models take on the disk: show, prune, purge.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="Name or repository of a model (see `t2v models list`).")]
@@ -42,6 +42,41 @@ def _columns(row: dict[str, Any]) -> dict[str, Any]:
         if low != high
         else f"{low} frames at {row['trained_fps']:g} fps",
     }
+
+
+@models.command("chat")
+def list_chat_models(json: JsonFlag = False) -> None:
+    """Language models: for plans, prompts and Manim scenes, and as bases to train on."""
+    rows = Studio().models.chat_rows()
+    if json:
+        print_json({"models": rows})
+        return
+    shown = [
+        row
+        | {
+            "state": "ready" if row["here"] else "not here",
+            "size": f"{row['download_gb']:g} GB",
+            "commit": row["revision"][:12],
+        }
+        for row in rows
+    ]
+    table(shown, ("name", "state", "size", "license", "repo_id", "commit"))
+    say("\nFetch one with: t2v models download NAME.")
+
+
+@models.command("forget")
+def forget_model(
+    name: Annotated[str, typer.Argument(help="Name of a model of your own.")], json: JsonFlag = False
+) -> None:
+    """Take a model of your own out of the list. Its files stay where they are."""
+    found = Studio().models.forget(name)
+    if json:
+        print_json(found)
+    else:
+        say(
+            f"{found['name']} is no longer in the list."
+            + (f" Its files stay in {found['folder']}." if found["folder"] else "")
+        )
 
 
 @models.command("show")
@@ -83,6 +118,15 @@ def download_model(
     studio = Studio()
     job = studio.models.submit_download(name, check=check)
     result = follow(studio, job, json)
+    chat = next((row for row in studio.models.chat_rows() if name in (row["name"], row["repo_id"])), None)
+    if chat is not None:
+        if json:
+            print_json(result | {"row": chat})
+        else:
+            say(
+                f"{chat['name']} is ready: {result['files']} files fetched, {result['bytes'] / 1e9:.2f} GB, commit {result['revision'][:12]}."
+            )
+        return
     row = studio.models.row(name)
     if json:
         print_json(result | {"row": row})

@@ -11,11 +11,12 @@ _MEGABYTE = 1_000_000
 
 def download(context: Context, job: Job) -> dict[str, Any]:
     """Spec: model, check. Result: model, revision, bytes, files."""
+    from t2v_studio.engines.diffusion.chat_files import chat_entry
     from t2v_studio.engines.diffusion.download import download as fetch
     from t2v_studio.engines.diffusion.models import model
     from t2v_studio.engines.diffusion.store import ModelStore
 
-    entry = model(job.spec["model"], context.settings, context.workspace)
+    entry = chat_entry(job.spec["model"]) or model(job.spec["model"], context.settings, context.workspace)
     store = ModelStore.of(context.settings, context.workspace)
     report = _in_megabytes(context)
     return fetch(entry, store, report, freeable=job.spec.get("freeable", 0), check=job.spec.get("check", False))

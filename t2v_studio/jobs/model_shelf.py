@@ -51,7 +51,9 @@ class ModelShelf:
 
     def submit_download(self, name: str, *, check: bool = False) -> Job:
         """Queue a download. Result: model, revision, bytes, files. Raises InputError, ConflictError (download_running)."""
-        entry = self._entry(name)
+        from t2v_studio.engines.diffusion.chat_files import chat_entry
+
+        entry = chat_entry(name) or self._entry(name)
         if not entry.repo_id:
             raise InputError(
                 "nothing_to_fetch", f"{entry.name} is not on the hub: nothing is to be fetched.", "It is ready for use."
@@ -93,6 +95,33 @@ class ModelShelf:
             raise
         size = sum(path.stat().st_size for path in made.rglob("*") if path.is_file())
         return self._row(entry) | {"bytes": size, "folder": str(made)}
+
+    def forget(self, name: str) -> dict[str, Any]:
+        """Take a model of your own out of the list: name, and the folder that stays. Raises InputError, ConflictError."""
+        from t2v_studio.engines.diffusion.models import forget
+
+        entry = self._entry(name)
+        if {entry.name, "*"} & self._waiting():
+            raise ConflictError("model_in_use", f"{entry.name} is needed by a job.", "Wait for it, or cancel it.")
+        forget(self._workspace, entry.name)
+        return {"name": entry.name, "folder": entry.folder}
+
+    def chat_rows(self) -> list[dict[str, Any]]:
+        """Language models that can plan, write prompts or be trained: name, repo_id, license, download_gb, here, revision, job."""
+        from t2v_studio.engines.diffusion.chat_files import chat_entries
+        from t2v_studio.planning.chat_model import chat_model_folder, chat_models
+
+        registered = {row["name"]: row for row in chat_models()}
+        rows = []
+        for entry in chat_entries():
+            try:
+                folder = str(chat_model_folder(entry.name, self._settings))
+            except StudioError:
+                folder = ""
+            job = next((job.id for job in self._working() if job.spec.get("model") == entry.name), "")
+            row = registered[entry.name] | {"here": bool(folder), "folder": folder, "job": job}
+            rows.append(row | {"revision": row["revision"] or self._store().commit(entry.bundles()[0])})
+        return rows
 
     def pin(self, name: str, on: bool = True) -> dict[str, Any]:
         """Keep a model whatever is pruned or purged, or no longer. Returns its row."""
@@ -219,6 +248,10 @@ class ModelShelf:
                 names |= self._models_of(job)
         return names
 
+    def _waiting(self) -> set[str]:
+        """Models of jobs that wait or run."""
+        return set().union(*(self._models_of(job) for job in self._jobs(active=True, limit=200)))
+
     def _models_of(self, job: Job) -> set[str]:
         """The models that a job needs; "*" where that cannot be told."""
         if job.kind in KINDS:
@@ -231,6 +264,12 @@ class ModelShelf:
         return self._drawn(request)
 
     def _drawn(self, request: dict[str, Any]) -> set[str]:
+        from t2v_studio.engines.diffusion.chat_files import chat_entry
+
+        asked = [request.get(name) or "" for name in ("planner_model_id", "prompt_writer")]
+        return {entry.name for name in asked if (entry := chat_entry(name))} | self._video_model(request)
+
+    def _video_model(self, request: dict[str, Any]) -> set[str]:
         if request.get("engine") != "diffusion":
             return set()
         try:

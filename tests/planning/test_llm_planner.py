@@ -179,7 +179,7 @@ def test_a_registered_model_that_is_not_here_says_how_to_get_it(
     for row in chat_model.chat_models():
         with pytest.raises(UnavailableError, match=row["name"]) as missing:
             chat_model.chat_model_folder(row["name"], settings)
-        assert missing.value.hint == f"Download it with: hf download {row['repo_id']}"
+        assert missing.value.hint == f"Fetch it with: t2v models download {row['name']}"
 
 
 def test_a_registered_model_is_found_in_the_studios_cache(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from t2v_studio.engines.diffusion.chat_files import chat_entries
 from t2v_studio.engines.diffusion.convert import PARTS
 from t2v_studio.engines.diffusion.models import model, registry
 from t2v_studio.engines.diffusion.store import COMPLETE, ModelStore
@@ -121,6 +122,7 @@ def _keepers(
     entries = registry(workspace)
     kept: dict[str, str] = {}
     if depth == "prune":
+        kept |= {one.name: "it was fetched by its name; t2v cache purge deletes it" for one in chat_entries()}
         kept[model("", settings, workspace).name] = "it is the default model (T2V_MODEL_ID)"
     kept |= dict.fromkeys(store.ledger()["pinned"], "it is pinned")
     kept |= dict.fromkeys(entries if "*" in in_use else in_use, "a job uses it or waits for it")
@@ -137,7 +139,7 @@ def _reason(item: Item, keepers: dict[str, str]) -> str:
 def _users(workspace: Workspace, store: ModelStore) -> dict[tuple[str, str], list[str]]:
     """Which models need a commit: (repo id, commit) to names."""
     users: dict[tuple[str, str], list[str]] = {}
-    for entry in registry(workspace).values():
+    for entry in (*registry(workspace).values(), *chat_entries()):
         for bundle in entry.bundles():
             users.setdefault((bundle.repo_id, store.commit(bundle)), []).append(entry.name)
     return users

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from t2v_studio.engines.diffusion.chat_files import ChatEntry
 from t2v_studio.engines.diffusion.models import Bundle, ModelEntry
 from t2v_studio.engines.diffusion.store import ModelStore, find_row
 from t2v_studio.errors import LimitError, StudioError, UnavailableError
@@ -46,7 +47,7 @@ class Fetch:
 
 
 def download(
-    entry: ModelEntry, store: ModelStore, report: Report, *, freeable: int = 0, check: bool = False
+    entry: ModelEntry | ChatEntry, store: ModelStore, report: Report, *, freeable: int = 0, check: bool = False
 ) -> dict[str, Any]:
     """Fetch what a model lacks. Files that are here are kept; after an interrupted download their hashes are checked.
 
@@ -109,7 +110,7 @@ def remote_files(bundle: Bundle, commit: str) -> tuple[str, list[RemoteFile]]:
 
         info = HfApi(token=hub_token()).model_info(bundle.repo_id, revision=commit or None, files_metadata=True)
     names = sorted(sibling.rfilename for sibling in info.siblings or [])
-    wanted = set(needed_files(names, list(bundle.parts)))
+    wanted = set(needed_files(names, list(bundle.parts)) if bundle.parts else root_files(names))
     files = [
         RemoteFile(sibling.rfilename, sibling.size or 0, sibling.lfs.sha256 if sibling.lfs else "")
         for sibling in info.siblings or []
@@ -134,6 +135,14 @@ def needed_files(names: list[str], parts: list[str]) -> list[str]:
         ):
             kept.append(name)
     return kept
+
+
+def root_files(names: list[str]) -> list[str]:
+    """Of a language model's repository those in its root that transformers reads; no pickle, no second copy of the weights."""
+    kept = (".json", ".safetensors", ".model", ".txt", ".jinja")
+    return [
+        name for name in names if "/" not in name and Path(name).suffix in kept and not name.startswith("consolidated")
+    ]
 
 
 def _is_here(path: Path, file: RemoteFile, doubtful: bool, report: Report) -> bool:

@@ -258,6 +258,29 @@ def register(
     return entry
 
 
+def forget(workspace: Workspace, name: str) -> ModelEntry:
+    """Take a model out of the user's file; its files and the rest of that file stay. Raises InputError."""
+    entry = next((one for one in own_models(workspace) if one.name == name), None)
+    if entry is None:
+        own = [one.name for one in own_models(workspace)]
+        if name in registry(workspace):
+            raise InputError(
+                "not_your_own", f"name: {name} comes with the studio.", "Only models of your own are forgotten."
+            )
+        raise unknown_name("name", name, own)
+    path = workspace.data / LOCAL_FILE
+    text = path.read_text("utf-8")
+    root = yaml.compose(text)
+    assert root is not None
+    lines = text.splitlines(keepends=True)
+    starts = [item.start_mark.line for item in root.value]
+    position = [one.name for one in own_models(workspace)].index(name)
+    end = starts[position + 1] if position + 1 < len(starts) else root.end_mark.line
+    kept = [*lines[: starts[position]], *lines[end:]]
+    path.write_text("".join(kept), "utf-8")
+    return entry
+
+
 def _own_folder(entry: ModelEntry, workspace: Workspace) -> Path:
     folder = (workspace.data / Path(entry.folder).expanduser()).resolve()
     if not (folder / "model_index.json").is_file():

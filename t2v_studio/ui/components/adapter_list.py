@@ -76,7 +76,10 @@ def details(row: Mapping[str, Any]) -> str:
 
 
 def for_generate(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The form's fields for one adapter: itself, its scale and its trigger, and its base where it is known."""
+    """The form's fields for one adapter: itself, its scale and its trigger, and its base where it is known. One of a
+    language model is the prompt writer."""
+    if row.get("is_text"):
+        return {"engine": "diffusion", "prompt_writer": row["id"]}
     fields = {"engine": "diffusion", "adapter": row["id"], "lora_scale": row["scale"], "lora_trigger": row["trigger"]}
     return fields | ({"model_id": row["base_model"]} if row["base_model"] else {})
 
@@ -229,9 +232,10 @@ def _row(row: Mapping[str, Any], chosen: str) -> tuple[str, ...]:
 
 
 def _use(row: Mapping[str, Any], kind: str) -> str:
-    """The way to Generate; an adapter of a language model is chosen where that model is asked."""
+    """The way to Generate; an adapter of a language model writes the prompts there."""
     if row.get("is_text"):
-        return markup.chip("language model")
+        writer = markup.button("Use as prompt writer", "use", kind=kind, id=row["id"])
+        return f"{markup.chip('language model')} {writer}"
     return markup.button("Use in Generate", "use", kind=kind, id=row["id"])
 
 

@@ -183,7 +183,7 @@ class _Flow:
         values = {name: fields[name] for name in form.NAMES if name in fields}
         shown = diffusion_wiring.shown(self.studio, values)
         changed = dict(zip(values, shown, strict=True))
-        gr.Info("The form uses the new LoRA. Type a topic, then Generate.")
+        gr.Info("The form uses it now. Type a topic, then Generate.")
         rest = [gr.skip()] * (len(outputs) + len(self.plan.outputs))
         return (gr.Tabs(selected=NAME), *rest, *(changed.get(name, gr.skip()) for name in form.NAMES))
 

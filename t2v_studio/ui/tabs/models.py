@@ -1,4 +1,4 @@
-"""Video models: what there is, what is here, what to fetch; and what they take on the disk."""
+"""Models and LoRAs: what there is, what is here, what to fetch or add; and what they take on the disk."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from t2v_studio.errors import InputError
 from t2v_studio.jobs.model import Job
 from t2v_studio.studio import Studio
 from t2v_studio.ui import markup
-from t2v_studio.ui.components import job_card
+from t2v_studio.ui.components import adapter_list, job_card
 from t2v_studio.ui.notices import guarded
 from t2v_studio.ui.page import QUIET, Page, busy
 
@@ -24,6 +24,15 @@ INTRO = (
 
 
 def build(page: Page) -> None:
+    with gr.Tabs(elem_id="model-kinds"):
+        with gr.Tab("Base models", id="models-all"):
+            _build_models(page)
+        with gr.Tab("LoRAs", id="models-loras"):
+            names = [row["name"] for row in page.studio.models.rows()]
+            adapter_list.build(page, "models", names)
+
+
+def _build_models(page: Page) -> None:
     studio = page.studio
     gr.HTML(INTRO, apply_default_css=False)
     status = gr.HTML("", js_on_load=markup.CLICKS, elem_id="models-status", apply_default_css=False)
@@ -107,7 +116,24 @@ def status_of(job: Job | None) -> str:
 def table_of(studio: Studio) -> str:
     head = ("Model", "State", "To fetch", "As bf16", "Made for", "Licence", "")
     rows = studio.models.rows()
-    return markup.table(head, [_cells(row) for row in rows], caption="Video models", kind="models")
+    video = markup.table(head, [_cells(row) for row in rows], caption="Video models", kind="models")
+    return video + _chat_table(studio)
+
+
+def _chat_table(studio: Studio) -> str:
+    """Language models, with one way to fetch them."""
+    rows = []
+    for row in studio.models.chat_rows():
+        state = markup.chip("Ready", "good") if row["here"] else markup.chip("Not here")
+        state = markup.chip("At work", "run") if row["job"] else state
+        size = f"{row['download_gb']:g}\u00a0GB"
+        fetch = markup.button("Fetch", "download", model=row["name"], hint=f"About {size}")
+        name = f"<strong>{markup.text(row['repo_id'].rpartition('/')[2])}</strong><br><code>{markup.text(row['name'])}</code>"
+        cells = [name, state, markup.text(size), markup.text(row["license"])]
+        rows.append([*cells, "" if row["here"] or row["job"] else fetch])
+    head = ("Model", "State", "To fetch", "Licence", "")
+    words = '<h3 class="t2-h">Language models</h3><p class="t2-muted">They may plan, write prompts and Manim scenes, and be trained on.</p>'
+    return words + markup.table(head, rows, caption="Language models", kind="models")
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
