@@ -52,20 +52,28 @@ def of_error(error: CodeError, docs: ApiDocs | None) -> Problem:
 
 
 def of_faults(faults: list[Fault], code: str) -> Problem:
-    """The faults of the layout, at the lines that name what they are about."""
-    lines = sorted({line for fault in faults for line in _mentions(fault, code)})
+    """The faults of the layout, at the lines that name what they are about: of two texts that of the later one."""
+    lines = sorted({max(found) for fault in faults if (found := _mentions(fault, code))})
     text = " ".join(dict.fromkeys(fault.message for fault in faults[:5]))
     return Problem(f"Layout: {text}", lines[0] if lines else 0, lines[-1] if lines else 0)
 
 
 def _mentions(fault: Fault, code: str) -> list[int]:
-    """Lines of the code that hold the text of a mobject which a fault names, as in Text "Loss"."""
+    """Lines of the code that hold the text of a mobject which a fault names, as in Text "Loss"; Manim drops spaces."""
+    strings = [
+        (node.lineno, _packed(node.value))
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
     found = []
     for name in fault.names:
-        words = name.partition('"')[2].rstrip('"')
-        if words:
-            found += [number for number, line in enumerate(code.splitlines(), 1) if words in " ".join(line.split())][:1]
+        words = _packed(name.partition('"')[2].rstrip('"'))
+        found += [line for line, text in sorted(strings) if words and words in text][:1]
     return found
+
+
+def _packed(text: str) -> str:
+    return "".join(text.split())
 
 
 def block(code: str, problem: Problem, widen: int) -> tuple[int, int]:

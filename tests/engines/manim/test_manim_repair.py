@@ -83,6 +83,8 @@ def test_a_fault_of_the_layout_is_sought_by_the_text_that_it_names() -> None:
     fault = Fault(kind="overlap", names=['Text "The loss"', "Circle"], at_seconds=1.5, message="They overlap at 1.5 s.")
     found = repair.of_faults([fault, fault], CODE)
     assert (found.line, found.last_line) == (6, 6) and found.text == "Layout: They overlap at 1.5 s."
+    both = Fault(kind="overlap", names=['Text "Theloss"', 'Text "later"'], at_seconds=2.0, message="So do these.")
+    assert repair.of_faults([both], CODE).line == 14, "the newcomer gives way"
 
 
 def test_the_documentation_is_made_once_and_found_again(docs: ApiDocs, tmp_path: Path) -> None:
