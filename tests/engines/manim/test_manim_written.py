@@ -179,10 +179,9 @@ def test_the_model_that_writes_is_found_or_named_in_the_error(settings: Settings
 
 
 def test_a_dry_run_tells_why_nothing_was_reported(settings: Settings) -> None:
-    endless = GOOD.replace("        ball", "        n = 1\n        while n:\n            n += 1\n        ball")
-    short = settings.model_copy(update={"manim_seconds": 20.0})
-    report = dry_run.attempt(endless, settings=short)
-    assert report.error is not None and report.error.type == "Stopped" and "20 s" in report.error.message
+    asleep = GOOD.replace("        ball", "        import time\n        time.sleep(600)\n        ball")
+    report = dry_run.attempt(asleep, settings=settings.model_copy(update={"manim_seconds": 5.0}))
+    assert report.error is not None and report.error.type == "Stopped" and "within 5 s" in report.error.message
 
 
 def test_frames_are_of_the_harness(settings: Settings) -> None:
