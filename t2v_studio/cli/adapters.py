@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from t2v_studio.cli.options import optional, with_flags
 from t2v_studio.cli.output import JsonFlag, note, print_json, say, table
 from t2v_studio.errors import InputError
 from t2v_studio.studio import Studio
@@ -32,6 +34,16 @@ WeightName = Annotated[
 ]
 Alpha = Annotated[float | None, typer.Option("--alpha", help="Alpha it was trained with, where the file does not say.")]
 DOES_NOT_FIT = 1
+CARD = {
+    "name": Name, "trigger": Trigger, "base": Base, "scale": Scale, "scale_min": ScaleMin, "scale_max": ScaleMax,
+    "profile": Profile, "experts": Experts, "license": License, "notes": Notes,
+}  # fmt: skip
+"""Flags that fill fields of an adapter's card."""
+
+
+def with_card_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the flags of CARD; it takes them as keyword arguments, None where one was not given."""
+    return with_flags(command, [optional(name, kind) for name, kind in CARD.items()])
 
 
 @app.command("list")
@@ -76,31 +88,19 @@ def show_adapter(adapter: Id, json: JsonFlag = False) -> None:
 
 
 @app.command("add")
+@with_card_flags
 def add_adapter(
     path: Annotated[Path, typer.Argument(help="A .safetensors file, or a folder that holds one.")],
     weight_name: WeightName = "",
     second: Annotated[
         Path | None, typer.Option("--second", help="The low-noise file, where PATH is the high-noise one of a pair.")
     ] = None,
-    name: Name = None,
-    trigger: Trigger = None,
-    base: Base = None,
-    scale: Scale = None,
-    scale_min: ScaleMin = None,
-    scale_max: ScaleMax = None,
     alpha: Alpha = None,
-    profile: Profile = None,
-    experts: Experts = None,
-    license: License = None,
-    notes: Notes = None,
     json: JsonFlag = False,
+    **card: Any,
 ) -> None:
     """Add a LoRA: PEFT, diffusers, ComfyUI, kohya or musubi keys, safetensors only. The same file is added once."""
-    fields = _given(
-        name=name, trigger=trigger, scale=scale, scale_min=scale_min, scale_max=scale_max, profile=profile,
-        experts=experts, license=license, notes=notes,
-    )  # fmt: skip
-    row = Studio().adapters.adopt(path, weight_name=weight_name, second=second, base=base or "", alpha=alpha, **fields)
+    row = Studio().adapters.adopt(path, weight_name=weight_name, second=second, alpha=alpha, **_given(card))
     if json:
         print_json(row)
         return
@@ -110,29 +110,17 @@ def add_adapter(
 
 
 @app.command("edit")
+@with_card_flags
 def edit_adapter(
     adapter: Id,
-    name: Name = None,
-    trigger: Trigger = None,
-    base: Base = None,
     also_for: Annotated[
         list[str] | None, typer.Option("--also-for", help="Another model it may be used on; several times for several.")
     ] = None,
-    scale: Scale = None,
-    scale_min: ScaleMin = None,
-    scale_max: ScaleMax = None,
-    profile: Profile = None,
-    experts: Experts = None,
-    license: License = None,
-    notes: Notes = None,
     json: JsonFlag = False,
+    **card: Any,
 ) -> None:
     """Change what an adapter's card says."""
-    fields = _given(
-        name=name, trigger=trigger, also_for=also_for, scale=scale, scale_min=scale_min, scale_max=scale_max,
-        profile=profile, experts=experts, license=license, notes=notes,
-    )  # fmt: skip
-    row = Studio().adapters.edit(adapter, base=base, **fields)
+    row = Studio().adapters.edit(adapter, **_given({"also_for": also_for, **card}))
     if json:
         print_json(row)
     else:
@@ -194,7 +182,7 @@ def remove_adapter(
         say(f"removed {gone['name']}")
 
 
-def _given(**fields: Any) -> dict[str, Any]:
+def _given(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 

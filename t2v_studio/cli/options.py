@@ -43,16 +43,21 @@ def with_request_flags(*without: str, convenient: bool = False) -> Callable[[Cal
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        own = list(inspect.signature(command, eval_str=True).parameters.values())
-        own = [parameter for parameter in own if parameter.kind is not inspect.Parameter.VAR_KEYWORD]
         flags = [_flag(name) for name in VideoRequest.model_fields if name not in _NOT_FLAGS | set(without)]
-        more = [_optional(name, kind) for name, kind in _CONVENIENT.items()] if convenient else []
-        parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in [*own, *flags, *more]]
-        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        return command
+        more = [optional(name, kind) for name, kind in _CONVENIENT.items()] if convenient else []
+        return with_flags(command, [*flags, *more])
 
     return decorate
+
+
+def with_flags(command: Callable[..., None], flags: list[inspect.Parameter]) -> Callable[..., None]:
+    """Show Typer these flags in place of a command's `**keywords`, which receive them."""
+    own = list(inspect.signature(command, eval_str=True).parameters.values())
+    own = [parameter for parameter in own if parameter.kind is not inspect.Parameter.VAR_KEYWORD]
+    parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in [*own, *flags]]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command
 
 
 def _flag(name: str) -> inspect.Parameter:
@@ -65,10 +70,11 @@ def _flag(name: str) -> inspect.Parameter:
     elif name == "book_ids":
         names = ["--book"]
     option = typer.Option(*names, envvar=f"T2V_{name.upper()}", help=_help(name))
-    return _optional(name, Annotated[annotation | None, option])
+    return optional(name, Annotated[annotation | None, option])
 
 
-def _optional(name: str, annotation: Any) -> inspect.Parameter:
+def optional(name: str, annotation: Any) -> inspect.Parameter:
+    """A flag that is None where it was not given."""
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 

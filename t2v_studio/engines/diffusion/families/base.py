@@ -201,6 +201,10 @@ class Family:
         distilled: bool = False,
     ) -> Any:
         """A fresh scheduler for one clip (schedulers keep state). flow_shift None follows the size."""
+        return self._scheduler(config, self.flow_shift(height, width) if flow_shift is None else flow_shift, distilled)
+
+    def _scheduler(self, config: Mapping[str, Any], shift: float | None, distilled: bool) -> Any:
+        """shift: None where neither the caller nor the size asks for one."""
         raise NotImplementedError
 
     def flow_shift(self, height: int, width: int) -> float | None:
@@ -249,7 +253,12 @@ class Family:
             "height": height,
             "num_inference_steps": steps,
             "guidance_scale": guidance,
+            **self._own_kwargs(guidance, fps),
         }
+
+    def _own_kwargs(self, guidance: float, fps: float) -> dict[str, Any]:
+        """What this pipeline's call takes beside."""
+        return {}
 
     def latents_to_pixels(
         self,
@@ -292,6 +301,14 @@ class Family:
 
         The posterior's mode; `sample` draws from the posterior and normalises the draw.
         """
+        import torch
+
+        with torch.no_grad():
+            posterior = vae.encode(video.to(vae.device, vae.dtype)).latent_dist
+            return self._normalised(vae, (posterior.sample() if sample else posterior.mode()).float())
+
+    def _normalised(self, vae: Any, latents: torch.Tensor) -> torch.Tensor:
+        """Raw latents of the VAE as the transformer takes them, in the layout of the pipeline."""
         raise NotImplementedError
 
     # training
@@ -315,6 +332,18 @@ class Family:
 
     def _flops(self, config: Mapping[str, Any], latent: tuple[int, int, int]) -> float:
         raise NotImplementedError
+
+
+def block_flops(tokens: int, dim: int, text: int, text_width: int, hidden: int) -> int:
+    """Operations of one block of self attention, cross attention over `text` words, and a feed-forward of `hidden`."""
+    return (
+        8 * tokens * dim**2
+        + 4 * tokens**2 * dim
+        + 4 * tokens * dim**2
+        + 4 * text * text_width * dim
+        + 4 * tokens * text * dim
+        + 4 * tokens * dim * hidden
+    )
 
 
 def _nearest(value: int, unit: int) -> int:

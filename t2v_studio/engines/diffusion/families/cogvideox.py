@@ -24,15 +24,7 @@ class CogVideoXFamily(Family):
     schedulers: ClassVar[tuple[str, ...]] = ("CogVideoXDDIMScheduler", "CogVideoXDPMScheduler")
     cfg_batched: ClassVar[bool] = True
 
-    def scheduler(
-        self,
-        config: Mapping[str, Any],
-        *,
-        flow_shift: float | None = None,
-        height: int = 480,
-        width: int = 832,
-        distilled: bool = False,
-    ) -> Any:
+    def _scheduler(self, config: Mapping[str, Any], shift: float | None, distilled: bool) -> Any:
         """The scheduler that the model names. It has no flow shift: its noise schedule is part of the weights."""
         import diffusers
 
@@ -42,13 +34,8 @@ class CogVideoXFamily(Family):
         latents = latents.to(vae.device, dtype=vae.dtype).permute(0, 2, 1, 3, 4)
         return vae.decode(1 / vae.config.scaling_factor * latents).sample
 
-    def pixels_to_latents(self, vae: Any, video: torch.Tensor, *, sample: bool = False) -> torch.Tensor:
-        import torch
-
-        with torch.no_grad():
-            posterior = vae.encode(video.to(vae.device, vae.dtype)).latent_dist
-            latents = (posterior.sample() if sample else posterior.mode()).float()
-            return latents.permute(0, 2, 1, 3, 4).contiguous() * vae.config.scaling_factor
+    def _normalised(self, vae: Any, latents: torch.Tensor) -> torch.Tensor:
+        return latents.permute(0, 2, 1, 3, 4).contiguous() * vae.config.scaling_factor
 
     def objective(self, scheduler_config: Mapping[str, Any], *, height: int = 480) -> VelocityObjective:
         return VelocityObjective(self._forward, scheduler_config)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from t2v_studio.engines.diffusion.families.base import Encoded, Family, Profile
+from t2v_studio.engines.diffusion.families.base import Encoded, Family, Profile, block_flops
 from t2v_studio.engines.diffusion.families.objective import FlowObjective
 
 if TYPE_CHECKING:
@@ -28,15 +28,7 @@ class LTXFamily(Family):
     schedulers: ClassVar[tuple[str, ...]] = ("FlowMatchEulerDiscreteScheduler",)
     cfg_batched: ClassVar[bool] = True
 
-    def scheduler(
-        self,
-        config: Mapping[str, Any],
-        *,
-        flow_shift: float | None = None,
-        height: int = 480,
-        width: int = 832,
-        distilled: bool = False,
-    ) -> Any:
+    def _scheduler(self, config: Mapping[str, Any], shift: float | None, distilled: bool) -> Any:
         """Euler with the shift that follows the number of tokens; a given flow shift replaces it.
 
         The pipeline passes mu = ln(shift), interpolated between base_shift and max_shift.
@@ -44,8 +36,8 @@ class LTXFamily(Family):
         from diffusers import FlowMatchEulerDiscreteScheduler
 
         fixed = {}
-        if flow_shift is not None:
-            mu = math.log(flow_shift)
+        if shift is not None:
+            mu = math.log(shift)
             fixed = {"use_dynamic_shifting": True, "base_shift": mu, "max_shift": mu}
         return FlowMatchEulerDiscreteScheduler.from_config(dict(config), **fixed)
 
@@ -60,11 +52,8 @@ class LTXFamily(Family):
             "negative_prompt_attention_mask": uncond["mask"] if uncond else None,
         }
 
-    def call_kwargs(
-        self, *, frames: int, width: int, height: int, steps: int, guidance: float, fps: float
-    ) -> dict[str, Any]:
-        clip = super().call_kwargs(frames=frames, width=width, height=height, steps=steps, guidance=guidance, fps=fps)
-        return {**clip, "frame_rate": fps, "decode_timestep": DECODE_TIMESTEP, "decode_noise_scale": DECODE_NOISE}
+    def _own_kwargs(self, guidance: float, fps: float) -> dict[str, Any]:
+        return {"frame_rate": fps, "decode_timestep": DECODE_TIMESTEP, "decode_noise_scale": DECODE_NOISE}
 
     def _decode(self, vae: Any, latents: torch.Tensor, shape: tuple[Any, Any, Any], generator: Any) -> torch.Tensor:
         import torch
@@ -87,14 +76,10 @@ class LTXFamily(Family):
         with _seeded(generator, latents.device):
             return vae.decode(latents, timestep, return_dict=False)[0]
 
-    def pixels_to_latents(self, vae: Any, video: torch.Tensor, *, sample: bool = False) -> torch.Tensor:
-        import torch
+    def _normalised(self, vae: Any, latents: torch.Tensor) -> torch.Tensor:
         from diffusers import LTXPipeline
 
-        with torch.no_grad():
-            posterior = vae.encode(video.to(vae.device, vae.dtype)).latent_dist
-            latents = (posterior.sample() if sample else posterior.mode()).float()
-            return LTXPipeline._normalize_latents(latents, vae.latents_mean, vae.latents_std, vae.config.scaling_factor)
+        return LTXPipeline._normalize_latents(latents, vae.latents_mean, vae.latents_std, vae.config.scaling_factor)
 
     def objective(self, scheduler_config: Mapping[str, Any], *, height: int = 480) -> FlowObjective:
         """Shift of a 3:2 clip of 49 frames at `height`, interpolated over tokens as the sampler does."""
@@ -129,14 +114,7 @@ class LTXFamily(Family):
         """One forward: as Wan's, with a feed-forward of four widths and 128 words."""
         tokens, text = math.prod(latent), self.text_tokens
         dim, words = config["num_attention_heads"] * config["attention_head_dim"], config["caption_channels"]
-        layer = (
-            8 * tokens * dim**2
-            + 4 * tokens**2 * dim
-            + 4 * tokens * dim**2
-            + 4 * text * config["cross_attention_dim"] * dim
-            + 4 * tokens * text * dim
-            + 16 * tokens * dim**2
-        )
+        layer = block_flops(tokens, dim, text, config["cross_attention_dim"], 4 * dim)
         ends = 2 * tokens * dim * (config["in_channels"] + config["out_channels"])
         return float(
             config["num_layers"] * layer + ends + 2 * text * (words * dim + dim**2) + 2 * (256 * dim + 7 * dim**2)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from t2v_studio.engines.diffusion.families.base import Encoded, Family, Parts, Profile
+from t2v_studio.engines.diffusion.families.base import Encoded, Family, Parts, Profile, block_flops
 from t2v_studio.engines.diffusion.families.objective import FlowObjective
 
 if TYPE_CHECKING:
@@ -38,19 +38,10 @@ class WanFamily(Family):
 
     schedulers: ClassVar[tuple[str, ...]] = ("UniPCMultistepScheduler", "FlowMatchEulerDiscreteScheduler")
 
-    def scheduler(
-        self,
-        config: Mapping[str, Any],
-        *,
-        flow_shift: float | None = None,
-        height: int = 480,
-        width: int = 832,
-        distilled: bool = False,
-    ) -> Any:
+    def _scheduler(self, config: Mapping[str, Any], shift: float | None, distilled: bool) -> Any:
         """UniPC with the shift of the size; Euler for distilled adapters, whose few steps are trained for it."""
         from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
 
-        shift = flow_shift if flow_shift is not None else self.flow_shift(height, width)
         if distilled or config.get("_class_name") == "FlowMatchEulerDiscreteScheduler":
             steps = int(config.get("num_train_timesteps", 1000))
             return FlowMatchEulerDiscreteScheduler(num_train_timesteps=steps, shift=shift)
@@ -59,15 +50,13 @@ class WanFamily(Family):
     def flow_shift(self, height: int, width: int) -> float:
         return self.shifts[1] if height >= TALL_HEIGHT or width >= TALL_WIDTH else self.shifts[0]
 
-    def call_kwargs(
-        self, *, frames: int, width: int, height: int, steps: int, guidance: float, fps: float
-    ) -> dict[str, Any]:
-        clip = super().call_kwargs(frames=frames, width=width, height=height, steps=steps, guidance=guidance, fps=fps)
+    def _own_kwargs(self, guidance: float, fps: float) -> dict[str, Any]:
+        # encode_prompt's own default is 226; the model was trained at 512
+        own: dict[str, Any] = {"max_sequence_length": self.text_tokens}
         if self.boundary is not None:
             # the model's own pair is 4 and 3: the low-noise expert takes two thirds of the excess over 1
-            clip["guidance_scale_2"] = 1 + (guidance - 1) * 2 / 3
-        # encode_prompt's own default is 226; the model was trained at 512
-        return {**clip, "max_sequence_length": self.text_tokens}
+            own["guidance_scale_2"] = 1 + (guidance - 1) * 2 / 3
+        return own
 
     def _pipeline_config(self, parts: Parts) -> dict[str, Any]:
         return {"boundary_ratio": self.boundary, "expand_timesteps": self.expand_timesteps}
@@ -77,14 +66,9 @@ class WanFamily(Family):
         mean, inverse_std = self._statistics(vae, latents)
         return vae.decode(latents / inverse_std + mean, return_dict=False)[0]
 
-    def pixels_to_latents(self, vae: Any, video: torch.Tensor, *, sample: bool = False) -> torch.Tensor:
-        import torch
-
-        with torch.no_grad():
-            posterior = vae.encode(video.to(vae.device, vae.dtype)).latent_dist
-            latents = (posterior.sample() if sample else posterior.mode()).float()
-            mean, inverse_std = self._statistics(vae, latents)
-            return (latents - mean) * inverse_std
+    def _normalised(self, vae: Any, latents: torch.Tensor) -> torch.Tensor:
+        mean, inverse_std = self._statistics(vae, latents)
+        return (latents - mean) * inverse_std
 
     def _statistics(self, vae: Any, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and 1/std a channel, computed as the pipeline does, so that the last bit agrees."""
@@ -120,14 +104,7 @@ class WanFamily(Family):
         tokens = (frames // time) * (height // down) * (width // across)
         dim = config["num_attention_heads"] * config["attention_head_dim"]
         text, text_dim = self.text_tokens, config["text_dim"]
-        layer = (
-            8 * tokens * dim**2
-            + 4 * tokens**2 * dim
-            + 4 * tokens * dim**2
-            + 4 * text * dim**2
-            + 4 * tokens * text * dim
-            + 4 * tokens * dim * config["ffn_dim"]
-        )
+        layer = block_flops(tokens, dim, text, dim, config["ffn_dim"])
         patch = time * down * across
         ends = 2 * tokens * dim * patch * (config["in_channels"] + config["out_channels"])
         words = 2 * text * (text_dim * dim + dim**2)
