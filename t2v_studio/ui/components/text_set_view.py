@@ -58,7 +58,9 @@ def report(name: str, found: Mapping[str, Any]) -> str:
     )
     notes = "".join(
         f"<li>Not checked: {markup.text(what.replace('_', ' '))}, {markup.text(why)}</li>"
-        for what, why in found["unchecked"].items()
+        for what, why in (
+            (what, why.replace("--", "t2v dataset validate --")) for what, why in found["unchecked"].items()
+        )
     )
     notes = f'<ul class="t2-ahead">{notes}</ul>' if notes else ""
     head = f'<header><b>{markup.text(name)}</b><span class="t2-row">{verdict}{chips}</span></header>'

@@ -32,7 +32,7 @@ def build(page: Page, tab: gr.Tab) -> None:
                 label="Drop a set: .jsonl, .json or .csv",
                 file_types=[".jsonl", ".json", ".csv"],
                 type="filepath",
-                height=130,
+                height=160,
                 elem_id="sets-file",
             )
             chosen = gr.Dropdown([], label="Text set", elem_id="sets-chosen")
