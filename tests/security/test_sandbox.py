@@ -14,6 +14,7 @@ import pytest
 from escapes import ESCAPES, HARMLESS_OUTSIDE, TOLD, Target
 
 from t2v_studio.engines.manim import landlock, sandbox, seccomp
+from t2v_studio.engines.manim.job import read_report
 from t2v_studio.engines.manim.sandbox import Level, Outcome, Probe
 from t2v_studio.errors import CancelledError, UnavailableError
 from t2v_studio.settings import Settings
@@ -217,8 +218,12 @@ def test_links_and_pipes_do_not_outlive_a_run(tmp_path: Path) -> None:
     os.mkfifo(folder / "pipe")
     (folder / "deep").mkdir()
     (folder / "deep/loop").symlink_to(tmp_path)
+    (folder / "report.json").symlink_to("/etc/passwd")
+    assert read_report(folder) is None
     assert caged(folder, "pass").rc == 0
     assert sorted(path.name for path in folder.rglob("*")) == ["code.py", "deep"]
+    os.mkfifo(folder / "report.json")
+    assert read_report(folder) is None, "it does not wait for a writer"
 
 
 def test_the_probe_measures_what_holds(monkeypatch: pytest.MonkeyPatch) -> None:

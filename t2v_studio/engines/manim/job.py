@@ -89,6 +89,8 @@ class HarnessReport(BaseModel):
 def read_report(folder: Path) -> HarnessReport | None:
     """The answer of a finished child, or None where it left none that can be read."""
     path = folder / REPORT
+    if path.is_symlink() or not path.is_file():  # a pipe in its place would hang whoever reads it
+        return None
     try:
         return HarnessReport.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError):
