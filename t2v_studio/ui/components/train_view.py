@@ -298,9 +298,19 @@ element.addEventListener('click', (event) => {
 
 
 def run_choices(rows: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """The runs, newest first, as a list to choose from."""
+    """The runs, newest first, as a list to choose from. What goes on needs no state there: it is shown below."""
+    moving = ("running", "waiting")
     return [
-        (f"{row['title']} · {STATES[row['state']][0].lower()} · {markup.day(row['created_at'])}", row["run"])
+        (
+            " · ".join(
+                [
+                    row["title"],
+                    *([] if row["state"] in moving else [STATES[row["state"]][0].lower()]),
+                    markup.day(row["created_at"]),
+                ]
+            ),
+            row["run"],
+        )
         for row in rows
     ]
 
