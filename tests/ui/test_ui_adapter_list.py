@@ -92,7 +92,7 @@ def test_adding_looking_using_and_removing(studio: StandIn, tmp_path: Path, monk
     monkeypatch.setattr(gr, "Warning", lambda text, **_: said.append(text))
     found = parts(studio)
     assert "No LoRA yet" in found["fill"]()
-    table, full, words, _ = found["add"](str(lora(tmp_path / "course.safetensors")), "Course", "acad", "", 0.6, 8)
+    table, full, words, _ = found["add"](str(lora(tmp_path / "course.safetensors")), "Course", "acad", "", "0,6", "8")
     (row,) = studio.adapters.rows()
     assert (row["name"], row["alpha"], row["scale"]) == ("Course", 8, 0.6)
     assert "Course" in table and "Course" in full and "is added" in words and "which model" in words
@@ -111,5 +111,5 @@ def test_a_refused_file_is_said_and_changes_nothing(
     add = parts(studio)["add"]
     (tmp_path / "bad.safetensors").write_bytes(b"PK")
     for path in (None, str(tmp_path / "bad.safetensors")):
-        add(path, "", "", "", None, None)
+        add(path, "", "", "", "", "")
     assert "none is chosen" in said[0] and "not a sound LoRA file" in said[1] and not studio.adapters.rows()

@@ -130,11 +130,12 @@ def _fields(prefix: str, models: Iterable[str]) -> dict[str, Any]:
             info="A file that does not fit is refused.",
             elem_id=f"{prefix}-adapter-base",
         )
-        scale = gr.Number(
-            None, label="Scale", info="Empty: 0.7.", minimum=0, maximum=2, elem_id=f"{prefix}-adapter-scale"
-        )
-        alpha = gr.Number(
-            None, label="Alpha", info="Only where the file does not say.", minimum=0, elem_id=f"{prefix}-adapter-alpha"
+        # Text fields, because Gradio 6.31 shows an empty Number as 0, and a LoRA at scale 0 does nothing.
+        scale, alpha = (
+            gr.Textbox(
+                "", label=label, info=info, max_lines=1, max_length=12, elem_id=f"{prefix}-adapter-{label.lower()}"
+            )
+            for label, info in (("Scale", "Empty: 0.7."), ("Alpha", "Only where the file does not say."))
         )
     return dict(zip(FIELDS, (name, trigger, base, scale, alpha), strict=True))
 
@@ -173,16 +174,17 @@ def _wire_adding(
     shelf = page.studio.adapters
 
     @guarded
-    def add(path: str | None, name: str, trigger: str, base: str, scale: float | None, alpha: float | None) -> Any:
+    def add(path: str | None, name: str, trigger: str, base: str, scale: str, alpha: str) -> Any:
         if not path:
             raise InputError("no_file", "Safetensors file: none is chosen.", "Drop a file that ends in .safetensors.")
+        strength = _read("Scale", scale)
         row = shelf.adopt(
             Path(path),
             base=base or "",
-            alpha=alpha or None,
+            alpha=_read("Alpha", alpha),
             name=name.strip(),
             trigger=trigger.strip(),
-            **({} if scale is None else {"scale": float(scale)}),
+            **({} if strength is None else {"scale": strength}),
         )
         words = markup.notice(f"{row['name']} is added." if row["new"] else f"{row['name']} was there.", kind="good")
         words += "".join(markup.notice(one, kind="warn") for one in row["notices"])
@@ -193,6 +195,15 @@ def _wire_adding(
         add, inputs, [made.listing, made.one, said, file], trigger_mode="once", show_progress="minimal",
         api_visibility="private",
     )  # fmt: skip
+
+
+def _read(name: str, value: str) -> float | None:
+    """A number of the form, or None for an empty field. Raises InputError that names it."""
+    text = str(value or "").strip().replace(",", ".")
+    try:
+        return float(text) if text else None
+    except ValueError:
+        raise InputError("bad_number", f"{name}: {text!r} is no number.", "Write one, or leave it empty.") from None
 
 
 def _row(row: Mapping[str, Any], chosen: str) -> tuple[str, ...]:
