@@ -10,7 +10,7 @@ import typer
 from t2v_studio.cli.options import request_from, typed, with_request_flags
 from t2v_studio.cli.output import JsonFlag, follow, note, print_json, say, table
 from t2v_studio.errors import InputError
-from t2v_studio.planning.plan import ScenePlan, parse_plan, read_plan
+from t2v_studio.planning.plan import ScenePlan, Written, parse_plan, read_plan
 from t2v_studio.production.record import VideoRecord
 from t2v_studio.production.request import VideoRequest
 from t2v_studio.studio import Studio
@@ -114,10 +114,21 @@ def _show_plan(scene_plan: ScenePlan, prompts: list[dict[str, Any]] | None = Non
         for step in scene.steps:
             cites = "; ".join(labels[cite] for cite in step.cites)
             say(f"   - {step.say}{f'  [{cites}]' if cites else ''}")
+        if scene.written is not None and prompts is not None:
+            _show_written(scene.written)
         if prompts:
             _show_prompt(prompts[number - 1])
         elif prompts is not None:
             say(f"   prompt: {' '.join(scene.prompt.split())}\n   negative: {scene.negative_prompt}")
+
+
+def _show_written(note: Written) -> None:
+    """What a prompt writer made of a scene, before what stands now."""
+    if note.taken:
+        say(f"   written by {note.writer}{f' ({note.mended})' if note.mended else ''}")
+        say(f"   before: {' '.join(note.prompt_before.split())}\n   negative before: {note.negative_before}")
+    else:
+        say(f"   the rules' prompt stays: {note.reason}")
 
 
 def _show_prompt(prompt: dict[str, Any]) -> None:

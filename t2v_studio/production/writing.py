@@ -123,7 +123,6 @@ def _proven(
     from t2v_studio.engines.diffusion.prompts import common_room
     from t2v_studio.planning.prompts import OWN
 
-    assert request.diffusion() is not None
     for _ in treated.scenes:
         room = common_room(_finals(request, engine, settings)(treated), request.diffusion())
         finals = _finals(request.model_copy(update={"evidence_room": room or request.evidence_room}), engine, settings)
