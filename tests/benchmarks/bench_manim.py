@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import resource
 import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from t2v_studio.engines.base import Canvas, Engine
 from t2v_studio.engines.local.samples import sample_plans
