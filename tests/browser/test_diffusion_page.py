@@ -1,4 +1,4 @@
-"""The engine switch: tiny models of all three families, from the page to a finished video."""
+"""The engine switch: a tiny model, from the page to a finished video. The other families are tried without a browser."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import pytest
 from conftest import choose_tab, film
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-MODELS = {"tiny-wan": "Tiny Wan 2.1", "tiny-cogvideox": "Tiny CogVideoX-2b", "tiny-ltx": "Tiny LTX-Video"}
 
 
 def choose(page: Any, field: str, words: str) -> None:
@@ -39,10 +37,9 @@ def test_the_switch_shows_models_presets_and_what_a_run_comes_to(page: Any):
     assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_a_tiny_model_draws_a_video_end_to_end(page: Any, model: str):
+def test_a_tiny_model_draws_a_video_end_to_end(page: Any):
     open_diffusion(page)
-    choose(page, "model-id", MODELS[model])
+    choose(page, "model-id", "Tiny Wan 2.1")
     choose(page, "preset", "Tiny try-out")
     page.locator("#ahead", has_text="9 frames each, 8 fps: 4.5 s at 192x128").wait_for()
     page.click("#generate-button")
@@ -51,4 +48,4 @@ def test_a_tiny_model_draws_a_video_end_to_end(page: Any, model: str):
     page.get_by_role("button", name="Settings and scenes").first.click()
     table = page.locator("#made-result table", has_text="Tokens").first
     table.wait_for()
-    assert "2 steps, guidance 3" in table.inner_text() and model in table.inner_text()
+    assert "2 steps, guidance 3" in table.inner_text() and "tiny-wan" in table.inner_text()
