@@ -24,7 +24,7 @@ Experts = Literal["both", "high", "low", "pair"]
 class AdapterCard(BaseModel):
     """One LoRA of the catalogue. Its id is made from its content, so that a file has one id everywhere."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
     id: str
     name: str = Field(min_length=1, max_length=120)

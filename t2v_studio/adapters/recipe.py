@@ -28,7 +28,7 @@ _MODEL, _CLIPS, _ADAPTER, _LEARNING, _OBJECTIVE, _SPEED, _SAVING, _CHECKING = (_
 class Recipe(BaseModel):
     """Every choice of one training. A value that is None is chosen by the model's family."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
 
     name: str = Field("own", min_length=1, max_length=60, description="What this recipe is called.")
     about: str = Field("", max_length=400, description="What it is for.")

@@ -29,7 +29,7 @@ class SceneSettings(BaseModel):
     same scene once more: a record that is made again, the other arm of a pair.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
 
     engine: str = ""
     """Another engine draws the scene ("local"), for this reason."""

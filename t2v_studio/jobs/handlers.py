@@ -14,7 +14,6 @@ from t2v_studio.jobs.model_job import convert, download
 from t2v_studio.jobs.queue import Queue
 from t2v_studio.jobs.residents import Engines, Library
 from t2v_studio.jobs.running import Handler
-from t2v_studio.jobs.training_job import check, train
 from t2v_studio.jobs.written_job import write_scenes
 from t2v_studio.library.passages import SearchResult
 from t2v_studio.production.planned import planned_form, planned_from
@@ -308,6 +307,21 @@ def archive(context: Context, job: Job) -> dict[str, Any]:
     return desk.archive(job.spec["manifest"], job.spec["layout"], context.report)
 
 
+# --- training ----------------------------------------------------------------------------------
+def train(context: Context, job: Job) -> dict[str, Any]:
+    """As of `training_job.train`."""
+    from t2v_studio.jobs import training_job
+
+    return training_job.train(context, job)
+
+
+def check_adapter(context: Context, job: Job) -> dict[str, Any]:
+    """As of `training_job.check`."""
+    from t2v_studio.jobs import training_job
+
+    return training_job.check(context, job)
+
+
 HANDLERS: dict[str, Handler] = {
     "ingest": ingest,
     "remove": remove,
@@ -323,7 +337,7 @@ HANDLERS: dict[str, Handler] = {
     "report": report,
     "archive": archive,
     "train": train,
-    "check_adapter": check,
+    "check_adapter": check_adapter,
     "download": download,
     "convert_model": convert,
     "write_scenes": write_scenes,

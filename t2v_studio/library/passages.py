@@ -15,7 +15,7 @@ class Passage(BaseModel):
     id, pages, reason and full text.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(defer_build=True, frozen=True)
 
     id: str
     book_id: str
@@ -44,7 +44,7 @@ class Passage(BaseModel):
 class Quote(BaseModel):
     """One whole sentence of a passage that answers a query."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(defer_build=True, frozen=True)
 
     text: str
     page: int
@@ -56,7 +56,7 @@ class Quote(BaseModel):
 class Evidence(BaseModel):
     """A passage found for a query, with the sentences to use and the page they stand on."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(defer_build=True, frozen=True)
 
     passage: Passage
     book: str = Field(description="Title of the book.")

@@ -13,7 +13,7 @@ from t2v_studio.planning.visuals import VISUALS, Process, Visual
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(defer_build=True, extra="forbid")
 
 
 class Source(_Strict):

@@ -22,7 +22,7 @@ MANIM_FIELDS = tuple(ManimOptions.model_fields)
 class _Video(BaseModel):
     """What every engine reads."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
 
     topic: str = Field(min_length=1, max_length=300, description="What to explain.")
     audience: str = Field("", max_length=200, description="For whom. Empty: the template's own.")

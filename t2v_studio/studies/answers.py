@@ -31,7 +31,7 @@ class Event(BaseModel):
     based_on: the revision that the window had seen, 0 for none; None overwrites whatever is there.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", strict=True)
 
     uuid: str = Field(pattern=r"^[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}$")
     kind: Literal["score", "comment", "preference", "exposure", "guess"] = "score"

@@ -27,7 +27,7 @@ PRACTICE_PAIRS = 2
 class Placement(BaseModel):
     """One screen of one rater. `left` and `right` name arms; they never leave the server."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(defer_build=True, frozen=True)
 
     rater: int
     position: int

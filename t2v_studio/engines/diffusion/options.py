@@ -12,7 +12,7 @@ Quality = Literal["fast", "balanced", "high"]
 class DiffusionOptions(BaseModel):
     """Choices that only diffusion reads. None or an empty text: from the preset, the adapter's card or the model's family."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
 
     model_id: str = Field(
         "",

@@ -20,7 +20,7 @@ _OF_ADAPTER = ("lora_scale", "lora_trigger")
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
 
 
 class PresetValues(_Strict):
