@@ -52,9 +52,9 @@ def judge(answers: Sequence[Answer], known: Sequence[str], *, form: bool = True)
         }
         for text, said in zip(texts, words, strict=True)
     ]
-    row: dict[str, Any] = {
-        name: mean(check[name] for check in checks) for name in ("format", "length", "clean", "calm")
-    }
+    names = ("format", "length", "clean", "calm")
+    row: dict[str, Any] = {name: mean(check[name] for check in checks) for name in names}
+    row["usable"] = mean(usable(text) for text in texts) if form else None
     asked = [set(words_of(answer.pair.asked)) for answer in answers]
     row["echo"] = mean(share(said, lambda word, old=old: word in old) for said, old in zip(words, asked, strict=True))
     row["distinct_2"] = round(len(set(pairs)) / len(pairs), 4) if pairs else None
