@@ -125,7 +125,7 @@ def _ended(status: int, last: dict[str, Any], run: TrainingRun) -> dict[str, Any
     raise StudioError(
         "trainer_lost",
         f"The trainer {exit_text(status)}.",
-        f"Its last checkpoint is whole. Go on with: t2v train resume {run.id}",
+        f"Its last checkpoint is whole. Go on with Resume, or with: t2v train resume {run.id}",
     )
 
 
