@@ -93,3 +93,20 @@ def test_doctor_says_how_the_chosen_model_would_lie(settings, workspace) -> None
     card = "NVIDIA GeForce RTX 4090, 24564 MiB, 8.9, 580.1, 24000 MiB"
     assert memory_plan(card, settings, workspace).startswith("wan2.1-14b: tier C: ")
     assert memory_plan("a card of another kind", settings, workspace) == ""
+
+
+def test_free_memory_is_no_more_than_this_processs_share(monkeypatch) -> None:
+    import torch
+
+    from t2v_studio.engines.diffusion.load import free_bytes
+
+    share = [1.0]
+    known = {
+        "mem_get_info": (50 * GIB, 80 * GIB), "memory_reserved": 20 * GIB, "memory_allocated": 15 * GIB,
+    }  # fmt: skip
+    for name, value in known.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
+    monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda device: share[0])
+    assert free_bytes("cuda") == 55 * GIB, "what nobody has, and what is reserved here without use"
+    share[0] = 0.3
+    assert free_bytes("cuda") == 9 * GIB
