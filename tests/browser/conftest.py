@@ -78,7 +78,7 @@ def page(chromium: Any, url: str) -> Iterator[Any]:
     """A fresh visitor at 1280x720; any failed script, foreign request or server error fails the test."""
     context = chromium.new_context(viewport={"width": 1280, "height": 720}, color_scheme="light")
     tab = context.new_page()
-    tab.set_default_timeout(60_000)
+    tab.set_default_timeout(90_000)
     trouble: list[str] = []
     tab.on("pageerror", lambda error: trouble.append(str(error)))
     tab.on(
@@ -90,6 +90,14 @@ def page(chromium: Any, url: str) -> Iterator[Any]:
     yield tab
     context.close()
     assert trouble == []
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_open(chromium: Any) -> Iterator[None]:
+    """A test that fails leaves no page behind that goes on asking its studio and takes time from the next ones."""
+    yield
+    for context in chromium.contexts:
+        context.close()
 
 
 def visit(tab: Any, address: str) -> None:

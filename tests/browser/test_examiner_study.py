@@ -60,7 +60,7 @@ class Examiner:
     def __init__(self, chromium: Any, url: str, link: str, **options: Any) -> None:
         self.context = chromium.new_context(viewport={"width": 1280, "height": 720}, **options)
         self.page = self.context.new_page()
-        self.page.set_default_timeout(20_000)
+        self.page.set_default_timeout(90_000)
         self.trouble: list[str] = []
         self.page.on("pageerror", lambda error: self.trouble.append(str(error)))
         self.page.goto(url + link)
@@ -342,7 +342,7 @@ def test_the_keyboard_alone_is_enough(chromium: Any, rated: Rated):
 def test_the_author_sees_counts_then_the_table(chromium: Any, rated: Rated):
     context = chromium.new_context(viewport={"width": 1280, "height": 720})
     page = context.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(90_000)
     page.on("dialog", lambda dialog: dialog.accept())
     page.goto(rated.url)
     page.wait_for_selector("#jobs-panel .t2-drawer-bar")

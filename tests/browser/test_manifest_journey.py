@@ -47,7 +47,7 @@ def open_manifest(tab: Any, address: str) -> None:
 def test_from_scores_to_an_archive(chromium: Any, address: str, tmp_path: Path) -> None:
     context = chromium.new_context(viewport={"width": 1500, "height": 800})
     tab = context.new_page()
-    tab.set_default_timeout(60_000)
+    tab.set_default_timeout(90_000)
     open_manifest(tab, address)
     tab.click("#manifest-min-score input")
     tab.get_by_role("option", name="4", exact=True).click()
