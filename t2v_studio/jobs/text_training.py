@@ -78,7 +78,7 @@ class TextTraining:
             "repairs": repairs,
             "baselines": baselines,
         }
-        more = (
+        more: dict[str, Any] = (
             {"of": run.id} if card is None and run else {"adapter": card.id, "adapter_name": card.name} if card else {}
         )
         title = f"Evaluation of {card.name if card else run.info['title'] if run else ''}"

@@ -55,7 +55,9 @@ class _Video(BaseModel):
     width: int | None = Field(None, ge=128, le=3840, description="Width in pixels.")
     height: int | None = Field(None, ge=128, le=3840, description="Height in pixels.")
     seed: int | None = Field(None, ge=0, le=2**31 - 1, description="Empty: drawn once and recorded.")
-    theme: Literal["light", "dark", "contrast"] = Field("light", description="Colours of drawn scenes (local and Manim).")
+    theme: Literal["light", "dark", "contrast"] = Field(
+        "light", description="Colours of drawn scenes (local and Manim)."
+    )
     show_sources: bool = Field(True, description="Draw the source footer.")
     fallback_local_on_fail: bool = Field(True, description="Draw a scene locally where the engine fails.")
     plan: ScenePlan | None = Field(None, description="A plan to draw as it stands; nothing is planned again.")

@@ -11,7 +11,7 @@ from t2v_studio.settings import Settings
 from t2v_studio.ui.app import prepare_environment
 from t2v_studio.ui.tabs.generate import planned, preview_of, status_of, submit_request
 
-MOST_COMPONENTS = 260
+MOST_COMPONENTS = 360
 LABELLED = ("textbox", "number", "dropdown", "radio", "checkbox", "slider", "file", "video", "image", "dataframe")
 
 
@@ -53,6 +53,11 @@ def test_the_page_stays_small(demo: Any):
         if block.get_block_name() not in ("state", "row", "column", "group", "form", "tabs", "tabitem", "accordion")
     ]
     assert len(shown) <= MOST_COMPONENTS
+
+
+def test_hidden_progress_is_kept_for_no_component(demo: Any):
+    hidden = [fn for fn in demo.fns.values() if fn.show_progress == "hidden"]
+    assert len(hidden) > 50 and all(fn.get_config()["show_progress_on"] == [] for fn in hidden)
 
 
 def test_no_listener_is_offered_as_an_endpoint(demo: Any):

@@ -139,7 +139,8 @@ def _reason(item: Item, keepers: dict[str, str]) -> str:
 def _users(workspace: Workspace, store: ModelStore) -> dict[tuple[str, str], list[str]]:
     """Which models need a commit: (repo id, commit) to names."""
     users: dict[tuple[str, str], list[str]] = {}
-    for entry in (*registry(workspace).values(), *chat_entries()):
+    entries: list[Any] = [*registry(workspace).values(), *chat_entries()]
+    for entry in entries:
         for bundle in entry.bundles():
             users.setdefault((bundle.repo_id, store.commit(bundle)), []).append(entry.name)
     return users

@@ -58,7 +58,7 @@ def write(
 
 def alike(treated: ScenePlan, control: ScenePlan) -> tuple[ScenePlan, ScenePlan]:
     """Both arms of a pair with a written prompt in the same scenes, and the control's negative prompt in both."""
-    refused = {}
+    refused: dict[str, str] = {}
     for mine, other in zip(treated.scenes, control.scenes, strict=True):
         for scene in (mine, other):
             if scene.written is not None and not scene.written.taken:
