@@ -10,6 +10,8 @@ from conftest import add_book, choose_tab, film, small_video, visit
 
 from t2v_studio.workspace import SHIPPED
 
+KEPT = "localStorage.getItem('t2v-generate')"
+"""What the form and the plan come back from after a reload."""
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
@@ -63,10 +65,13 @@ def test_plan_edit_generate_and_reload(page: Any, url: str):
     page.wait_for_selector("#plan-table [role=gridcell]")
     cell = page.locator("#plan-table [role=gridcell]").nth(1)
     cell.dblclick()
+    page.wait_for_function("document.activeElement.closest('#plan-table') && 'value' in document.activeElement")
     page.keyboard.press("Control+A")
     page.keyboard.type("My own title")
+    kept = page.evaluate(KEPT)
     page.keyboard.press("Enter")
-    page.wait_for_timeout(600)
+    page.locator("#plan-table [role=gridcell]", has_text="My own title").first.wait_for()
+    page.wait_for_function(f"(before) => ({KEPT}) !== before", arg=kept)
     page.reload()
     page.wait_for_selector("#jobs-panel .t2-drawer-bar")
     choose_tab(page, "Generate")

@@ -23,7 +23,7 @@ def test_validate_leaves_with_1_where_there_are_errors(t2v: Any, tmp_path: Path)
     found = json.loads(out)
     assert code == 1 and found["ok"] is False and found["findings"][0]["field"] == "output"
     code, out, err = t2v("validate", file)
-    assert code == 1 and "it is empty" in out and "1 errors" in out and "not checked: gate" in err
+    assert code == 1 and "it is empty" in out and "1 errors" in out and "not checked: dry run" in err
     file.write_text(json.dumps({"instruction": "Say", "output": "word"}) + "\n", encoding="utf-8")
     code, out, _ = t2v("validate", file, "--json")
     assert code == 0 and json.loads(out)["counts"]["error"] == 0

@@ -16,12 +16,15 @@ from t2v_studio.workspace import Workspace
 
 
 def job(kind: str = "video", *, ended_s: float | None = None, **spec: Any) -> Any:
-    """A row of the queue; ended_s: how long ago it ended."""
-    at = (datetime.now(UTC) - timedelta(seconds=ended_s)).isoformat() if ended_s is not None else None
-    return SimpleNamespace(id="job_1", kind=kind, spec=spec, ended=ended_s is not None, ended_at=at)
+    """A row of the queue; ended_s: how long before it is put on the shelf it ended."""
+    return SimpleNamespace(id="job_1", kind=kind, spec=spec, ended=ended_s is not None, ended_s=ended_s, ended_at=None)
 
 
 def shelf(settings: Settings, workspace: Workspace, *jobs: Any) -> ModelShelf:
+    for one in jobs:
+        if one.ended:
+            one.ended_at = (datetime.now(UTC) - timedelta(seconds=one.ended_s)).isoformat()
+
     def newest(active: bool = False, limit: int = 0) -> list[Any]:
         return [one for one in jobs if not (active and one.ended)]
 
