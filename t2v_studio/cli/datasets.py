@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from t2v_studio.cli.output import JsonFlag, note, print_json, say, table
+from t2v_studio.cli.output import JsonFlag, confirm_sending, note, print_json, say, table
 from t2v_studio.studio import Studio
 
 app = typer.Typer(help="Text sets for small language models: extract, caption, combine, check.", no_args_is_help=True)
@@ -209,11 +209,7 @@ def upload(
     desk = Studio().text_sets
     ready = desk.plan_upload(folder, repo, private=not public)
     if not yes:
-        note(ready["card"])
-        note(", ".join(f"{name} {size} bytes" for name, size in ready["files"].items()))
-        who = "EVERYBODY can read it" if public else "private"
-        if not typer.confirm(f"Send this to {repo} ({who})?", err=True):
-            raise typer.Abort()
+        confirm_sending(ready, repo, public=public)
     made = desk.upload(folder, repo, private=not public)
     if json:
         print_json(made)

@@ -55,6 +55,15 @@ def fail(error: StudioError, as_json: bool, exit_code: int | None = None) -> NoR
     sys.exit(exit_code or error.exit_code or 1)
 
 
+def confirm_sending(ready: dict[str, Any], repo: str, *, public: bool) -> None:
+    """Show what would go to the hub, and ask. Raises typer.Abort for a no."""
+    note(ready["card"])
+    note(", ".join(f"{name} {size} bytes" for name, size in ready["files"].items()))
+    who = "EVERYBODY can read it" if public else "private"
+    if not typer.confirm(f"Send this to {repo} ({who})?", err=True):
+        raise typer.Abort()
+
+
 class Progress:
     """One line on stderr that is written over while a job runs; silent where stderr is no terminal."""
 

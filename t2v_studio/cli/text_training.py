@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from t2v_studio.cli.output import JsonFlag, follow, note, print_json, say, table
+from t2v_studio.cli.output import JsonFlag, confirm_sending, follow, note, print_json, say, table
 from t2v_studio.studio import Studio
 
 Adapter = Annotated[str, typer.Argument(help="Id or name of a language model's adapter (see `t2v adapters list`).")]
@@ -106,11 +106,7 @@ def push(
     desk = Studio().training
     ready = desk.plan_push(adapter, repo, private=not public)
     if not yes:
-        note(ready["card"])
-        note(", ".join(f"{name} {size} bytes" for name, size in ready["files"].items()))
-        who = "EVERYBODY can read it" if public else "private"
-        if not typer.confirm(f"Send this to {repo} ({who})?", err=True):
-            raise typer.Abort()
+        confirm_sending(ready, repo, public=public)
     made = desk.push(adapter, repo, private=not public)
     if json:
         print_json(made)

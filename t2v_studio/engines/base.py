@@ -152,6 +152,19 @@ class Engine(Protocol):
         ...
 
 
+class AnySize:
+    """Rules of an engine that draws any number of frames at any even size."""
+
+    def default_canvas(self, options: DiffusionOptions | None = None) -> dict[str, Any]:
+        return {"width": 1280, "height": 720, "fps": 30.0}
+
+    def frame_rule(self, frames: int, options: DiffusionOptions | None = None) -> int:
+        return max(1, frames)
+
+    def size_rule(self, width: int, height: int, options: DiffusionOptions | None = None) -> tuple[int, int]:
+        return even_size(width, height)
+
+
 def even_size(width: int, height: int) -> tuple[int, int]:
     """The size rule of engines that can draw any size: H.264 needs even sides."""
     return width + width % 2, height + height % 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +28,27 @@ SMALL_BOOK = "# Notes on optimisation\n\n" + "\n\n".join(
 )
 
 
-@pytest.fixture(scope="session")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A running app over a workspace of its own."""
+@contextmanager
+def served(home: Path) -> Iterator[tuple[str, Any]]:
+    """A running app over a workspace, with workers: its address and its studio."""
     from t2v_studio.studio import Studio
     from t2v_studio.ui.app import running
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    settings = Settings(home=tmp_path_factory.mktemp("browser"), port=port, worker_threads=1, _env_file=None)
+    settings = Settings(home=home, port=port, worker_threads=1, _env_file=None)
     studio = Studio(settings)
     with running(settings, studio) as (_, address):
-        yield address
+        yield address, studio
         studio.stop(workers=True)
+
+
+@pytest.fixture(scope="session")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A running app over a workspace of its own."""
+    with served(tmp_path_factory.mktemp("browser")) as (address, _):
+        yield address
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -10,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import choose_tab, visit
+from conftest import choose_tab, served, visit
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "datasets"))
 
 from training_clips import clips_once, copied
-
-from t2v_studio.settings import Settings
 
 pytestmark = pytest.mark.browser
 
@@ -24,18 +21,8 @@ pytestmark = pytest.mark.browser
 @pytest.fixture
 def address(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An app over clips that have been scored."""
-    from t2v_studio.studio import Studio
-    from t2v_studio.ui.app import running
-
-    home = copied(clips_once(tmp_path_factory), tmp_path / "home").home
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    settings = Settings(home=home, port=port, worker_threads=1, _env_file=None)
-    studio = Studio(settings)
-    with running(settings, studio) as (_, url):
+    with served(copied(clips_once(tmp_path_factory), tmp_path / "home").home) as (url, _):
         yield url
-        studio.stop(workers=True)
 
 
 def open_manifest(tab: Any, address: str) -> None:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import choose_tab, visit
+from conftest import choose_tab, served, visit
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "datasets"))
 
 from training_clips import clips_once, copied
-
-from t2v_studio.settings import Settings
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -24,19 +21,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 @pytest.fixture
 def address(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An app over scored clips, with one saved manifest of them."""
-    from t2v_studio.studio import Studio
-    from t2v_studio.ui.app import running
-
-    home = copied(clips_once(tmp_path_factory), tmp_path / "home").home
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    settings = Settings(home=home, port=port, worker_threads=1, _env_file=None)
-    studio = Studio(settings)
-    studio.manifests.build()
-    with running(settings, studio) as (_, url):
+    with served(copied(clips_once(tmp_path_factory), tmp_path / "home").home) as (url, studio):
+        studio.manifests.build()
         yield url
-        studio.stop(workers=True)
 
 
 def test_a_training_lives_over_a_reload_and_a_set_is_checked(chromium: Any, address: str, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -285,6 +286,12 @@ def test_a_second_thread_is_refused(tmp_path: Path) -> None:
 def test_levels_are_ordered_and_told() -> None:
     assert Level.none < Level.limits < Level.files < Level.files_and_network
     assert Probe(Level.files_and_network, ("landlock",)).words() == "isolation: files and network by landlock"
+
+
+def test_a_probe_leaves_no_thread_behind() -> None:
+    before = set(threading.enumerate())
+    sandbox.probe.__wrapped__()
+    assert not set(threading.enumerate()) - before
 
 
 def _running_in(folder: Path) -> list[str]:

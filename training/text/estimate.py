@@ -18,9 +18,9 @@ from t2v_studio.datasets.text_pairs.code import CodeTools
 from t2v_studio.datasets.text_pairs.files import read_sets
 from t2v_studio.datasets.text_pairs.tokens import histogram
 from t2v_studio.datasets.text_pairs.validate import validate
-from t2v_studio.errors import StudioError
 from t2v_studio.settings import load_settings
 from t2v_studio.workspace import Workspace
+from training.answer import answer
 from training.text.base import Base, base_of, hold, load_tokenizer
 from training.text.rows import Encoded, coloured, encode, read_text_set, set_files
 from training.text.targets import linear_layers, matched
@@ -149,16 +149,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--recipe", required=True, help="Name or YAML file of a recipe, or - for JSON on stdin.")
     parser.add_argument("--dataset", type=Path, required=True)
     asked = parser.parse_args(arguments)
-    try:
+
+    def made() -> dict[str, Any]:
         settings = load_settings()
-        workspace = Workspace.at(settings.home)
         recipe = parse_text_recipe(json.load(sys.stdin)) if asked.recipe == "-" else read_text_recipe(asked.recipe)
-        found = estimate(recipe, asked.dataset, base_of(recipe.model, settings), workspace)
-    except StudioError as error:
-        sys.stdout.write(json.dumps({"error": error.as_dict() | {"type": type(error).__name__}}) + "\n")
-        return error.exit_code or 1
-    sys.stdout.write(json.dumps(found) + "\n")
-    return 0
+        return estimate(recipe, asked.dataset, base_of(recipe.model, settings), Workspace.at(settings.home))
+
+    return answer(made)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from t2v_studio.errors import StudioError
 from t2v_studio.planning.tiny_chat import PREFIX, TINY_FAMILIES, is_tiny
 from t2v_studio.settings import Settings, load_settings
 from t2v_studio.workspace import Workspace
+from training.answer import answer
 from training.text.rows import IGNORED, Encoded, encode_all, read_text_set
 from training.text.session import TextSession, open_text_session
 
@@ -160,13 +161,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", default="text_smoke", help="Name or YAML file of a recipe.")
     asked = parser.parse_args(arguments)
-    try:
-        found = smoke(read_text_recipe(asked.recipe), load_settings())
-    except StudioError as error:
-        sys.stdout.write(json.dumps({"error": error.as_dict() | {"type": type(error).__name__}}) + "\n")
-        return error.exit_code or 1
-    sys.stdout.write(json.dumps(found) + "\n")
-    return 0
+    return answer(lambda: smoke(read_text_recipe(asked.recipe), load_settings()))
 
 
 if __name__ == "__main__":

@@ -21,9 +21,10 @@ from typing import Any
 
 from t2v_studio.adapters.recipe import Recipe, parse_recipe, read_recipe, read_size
 from t2v_studio.engines.diffusion.families.base import Family
-from t2v_studio.errors import StudioError, UnavailableError
+from t2v_studio.errors import UnavailableError
 from t2v_studio.settings import load_settings
 from t2v_studio.workspace import Workspace
+from training.answer import answer
 from training.video import cache
 from training.video.buckets import Bucket, Clip, Selection, counts, select
 from training.video.cache_text import captions
@@ -282,18 +283,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--recipe", required=True, help="Name or YAML file of a recipe, or - for JSON on stdin.")
     parser.add_argument("--dataset", type=Path, required=True)
     asked = parser.parse_args(arguments)
-    try:
+
+    def made() -> dict[str, Any]:
         settings = load_settings()
         workspace = Workspace.at(settings.home)
         recipe = parse_recipe(json.load(sys.stdin)) if asked.recipe == "-" else read_recipe(asked.recipe)
-        found = estimate(
-            recipe, asked.dataset, base_of(recipe.model, settings, workspace, must_be_there=False), workspace
-        )
-    except StudioError as error:
-        sys.stdout.write(json.dumps({"error": error.as_dict() | {"type": type(error).__name__}}) + "\n")
-        return error.exit_code or 1
-    sys.stdout.write(json.dumps(found) + "\n")
-    return 0
+        base = base_of(recipe.model, settings, workspace, must_be_there=False)
+        return estimate(recipe, asked.dataset, base, workspace)
+
+    return answer(made)
 
 
 if __name__ == "__main__":

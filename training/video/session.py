@@ -103,8 +103,34 @@ class Stop:
         return self.asked
 
 
+class Reporting:
+    """What the sessions of all trainings share: how they report, and how they learn that they are to leave."""
+
+    run: TrainingRun
+    stop: Stop
+    _reported_at = 0.0
+    _stage = ""
+
+    def report(self, stage: str, step: int = 0, total: int = 0, message: str = "", **more: Any) -> None:
+        """A line of progress: a new stage and the last step at once, the rest four times a second."""
+        now = time.monotonic()
+        last = total and step >= total
+        if stage == self._stage and not last and not more and now - self._reported_at < 1 / REPORTS_PER_SECOND:
+            return
+        if stage != self._stage:
+            log.info("%s %s", stage, message)
+        self._stage, self._reported_at = stage, now
+        line = {"time": now_text(), "stage": stage, "step": step, "total": total, "message": message, **more}
+        append_line(self.run.progress, line)
+
+    def check_stopped(self) -> None:
+        """Raise CancelledError where the trainer was asked to leave."""
+        if self.stop:
+            raise CancelledError("The training was asked to leave.")
+
+
 @dataclass
-class Session:
+class Session(Reporting):
     """One process of a run. Only the main process writes what all share."""
 
     settings: Settings
@@ -114,8 +140,6 @@ class Session:
     base: Base
     accelerator: Accelerator
     stop: Stop = field(default_factory=Stop)
-    _reported_at: float = 0.0
-    _stage: str = ""
 
     @property
     def family(self) -> Family:
@@ -141,23 +165,8 @@ class Session:
         return cache_of(self.workspace, self.base, self.recipe)
 
     def report(self, stage: str, step: int = 0, total: int = 0, message: str = "", **more: Any) -> None:
-        """A line of progress: a new stage and the last step at once, the rest four times a second."""
-        if not self.main:
-            return
-        now = time.monotonic()
-        last = total and step >= total
-        if stage == self._stage and not last and not more and now - self._reported_at < 1 / REPORTS_PER_SECOND:
-            return
-        if stage != self._stage:
-            log.info("%s %s", stage, message)
-        self._stage, self._reported_at = stage, now
-        line = {"time": now_text(), "stage": stage, "step": step, "total": total, "message": message, **more}
-        append_line(self.run.progress, line)
-
-    def check_stopped(self) -> None:
-        """Raise CancelledError where the trainer was asked to leave."""
-        if self.stop:
-            raise CancelledError("The training was asked to leave.")
+        if self.main:
+            super().report(stage, step, total, message, **more)
 
 
 def cache_of(workspace: Workspace, base: Base, recipe: Recipe) -> Cache:

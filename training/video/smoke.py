@@ -6,7 +6,6 @@ python -m training.video.smoke [--recipe NAME_OR_FILE]     prints one JSON objec
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -22,6 +21,7 @@ from t2v_studio.engines.diffusion.families.base import Family
 from t2v_studio.errors import StudioError
 from t2v_studio.settings import Settings, load_settings
 from t2v_studio.workspace import Workspace
+from training.answer import answer
 from training.video.run import work
 from training.video.sampling import write_clip
 from training.video.session import Session, locked, open_session
@@ -149,14 +149,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", default="tiny_smoke", help="Name or YAML file of a recipe.")
     asked = parser.parse_args(arguments)
-    try:
+
+    def made() -> dict[str, Any]:
         settings = load_settings()
-        found = smoke(read_recipe(asked.recipe), settings, Workspace.at(settings.home))
-    except StudioError as error:
-        sys.stdout.write(json.dumps({"error": error.as_dict() | {"type": type(error).__name__}}) + "\n")
-        return error.exit_code or 1
-    sys.stdout.write(json.dumps(found) + "\n")
-    return 0
+        return smoke(read_recipe(asked.recipe), settings, Workspace.at(settings.home))
+
+    return answer(made)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from t2v_studio.engines.base import Availability, Canvas, Frames, Provenance, StepReport, even_size
+from t2v_studio.engines.base import AnySize, Availability, Canvas, Frames, Provenance, StepReport
 from t2v_studio.engines.local.timeline import moments
 from t2v_studio.planning.plan import ScenePlan
 
@@ -15,7 +15,7 @@ REPORT_EVERY = 8
 """Frames between two reports: a cancel is seen within a fraction of a second."""
 
 
-class LocalEngine:
+class LocalEngine(AnySize):
     """Simulates, lays out and paints every scene of a plan."""
 
     name = "local"
@@ -35,15 +35,6 @@ class LocalEngine:
                 "Run: make setup. On a bare server skia also needs the system libraries libegl1 and libgl1.",
             )
         return Availability(True)
-
-    def default_canvas(self, options: Any = None) -> dict[str, Any]:
-        return {"width": 1280, "height": 720, "fps": 30.0}
-
-    def frame_rule(self, frames: int, options: Any = None) -> int:
-        return max(1, frames)
-
-    def size_rule(self, width: int, height: int, options: Any = None) -> tuple[int, int]:
-        return even_size(width, height)
 
     def render_scene(self, plan: ScenePlan, index: int, canvas: Canvas, report: StepReport) -> Frames:
         """RGBA frames of scene `index`. A frame that equals the one before is the same array object;

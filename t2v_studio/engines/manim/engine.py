@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from t2v_studio.engines.base import Availability, Canvas, Frames, Provenance, SceneSettings, StepReport, even_size
+from t2v_studio.engines.base import AnySize, Availability, Canvas, Frames, Provenance, SceneSettings, StepReport
 from t2v_studio.engines.manim import installed, render
 from t2v_studio.engines.manim.job import HarnessJob
 from t2v_studio.engines.manim.options import ManimOptions
@@ -19,7 +19,7 @@ VERSION = "1"
 """Changes when the same plan would be drawn differently by the templates; kept in the record."""
 
 
-class ManimEngine:
+class ManimEngine(AnySize):
     """Every scene in a child of its own. What drew a scene last is kept for its provenance."""
 
     name = "manim"
@@ -30,15 +30,6 @@ class ManimEngine:
 
     def availability(self, options: Any = None) -> Availability:
         return installed.availability()
-
-    def default_canvas(self, options: Any = None) -> dict[str, Any]:
-        return {"width": 1280, "height": 720, "fps": 30.0}
-
-    def frame_rule(self, frames: int, options: Any = None) -> int:
-        return max(1, frames)
-
-    def size_rule(self, width: int, height: int, options: Any = None) -> tuple[int, int]:
-        return even_size(width, height)
 
     def render_scene(self, plan: ScenePlan, index: int, canvas: Canvas, report: StepReport) -> Frames:
         """RGBA frames of scene `index`; written code first where it is asked for, else the template."""
