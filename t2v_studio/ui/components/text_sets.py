@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,76 @@ TINY = ("Bytes (tiny model)", "tiny-qwen3")
 HEAD = ("severity", "code", "row", "field", "reason", "fix")
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """buttons: findings as CSV, report as JSON, the set as ZIP."""
+
+    file: gr.File
+    chosen: gr.Dropdown
+    tokenizer: gr.Dropdown
+    length: gr.Slider
+    check: gr.Button
+    report: gr.HTML
+    downloads: gr.Row
+    buttons: list[gr.DownloadButton]
+    listing: gr.HTML
+
+
 def build(page: Page, tab: gr.Tab) -> None:
+    """The view and its listeners."""
     studio = page.studio
+    made = _layout()
+    cleared = ["", gr.Row(visible=False)]
+
+    @guarded
+    def fill(now: str | None, counted: str | None) -> Any:
+        choices = tokenizers(studio)
+        value = counted if counted in {name for _, name in choices} else ""
+        return *_lists(studio, now), gr.Dropdown(choices, value=value)
+
+    @guarded
+    def drop(path: str | None) -> Any:
+        if not path:
+            return gr.skip()
+        row = studio.text_sets.add([dropped(studio, path)])
+        gr.Info(f"{row['name']} is added.", duration=4)
+        return *_lists(studio, row["name"]), None, *cleared
+
+    @guarded
+    def clicked(now: str | None, event: gr.EventData) -> Any:
+        sent = event._data or {}
+        if sent.get("act") == "remove":
+            studio.text_sets.remove(str(sent.get("name", "")))
+            return *_lists(studio, now), *cleared
+        return *_lists(studio, str(sent.get("name", ""))), *cleared
+
+    @guarded
+    def look(name: str | None, counted: str | None, most: float) -> Any:
+        if not name:
+            raise InputError("no_set", "Text set: none is chosen.", "Drop a file, or choose one of the list.")
+        if counted and counted not in {one for _, one in tokenizers(studio)}:
+            raise InputError("no_tokenizer", "Tokenizer: it is not in the list.", "Reload the page.")
+        found = studio.text_sets.validate_set(name, tokenizer=counted or "", max_length=int(most))
+        return (
+            text_set_view.report(name, found),
+            gr.Row(visible=True),
+            *(gr.DownloadButton(value=str(path)) for path in written(studio, name, found)),
+        )
+
+    lists = [made.chosen, made.listing]
+    page.on_load(fill, [made.chosen, made.tokenizer], [*lists, made.tokenizer])
+    for one in (page.tab, tab):
+        if one is not None:
+            one.select(fill, [made.chosen, made.tokenizer], [*lists, made.tokenizer], **QUIET)
+    made.file.upload(drop, made.file, [*lists, made.file, made.report, made.downloads], **QUIET)
+    made.listing.click(clicked, made.chosen, [*lists, made.report, made.downloads], **QUIET)
+    made.check.click(
+        look, [made.chosen, made.tokenizer, made.length], [made.report, made.downloads, *made.buttons],
+        trigger_mode="once", show_progress="full", show_progress_on=made.report, api_visibility="private",
+    )  # fmt: skip
+
+
+def _layout() -> _Parts:
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300, elem_id="sets-form"):
             file = gr.File(
@@ -45,9 +114,9 @@ def build(page: Page, tab: gr.Tab) -> None:
         with gr.Column(scale=8, min_width=320, elem_id="sets-outcome"):
             report = gr.HTML("", css_template=STYLE, elem_id="sets-report", apply_default_css=False)
             with gr.Row(visible=False, elem_classes="t2-actions") as downloads:
-                get_csv = gr.DownloadButton("↓ Findings (CSV)", size="sm", min_width=130, elem_id="sets-get-csv")
-                get_json = gr.DownloadButton("↓ Report (JSON)", size="sm", min_width=130, elem_id="sets-get-json")
-                get_rows = gr.DownloadButton("↓ The set (ZIP)", size="sm", min_width=130, elem_id="sets-get-rows")
+                csv_button = gr.DownloadButton("↓ Findings (CSV)", size="sm", min_width=130, elem_id="sets-get-csv")
+                json_button = gr.DownloadButton("↓ Report (JSON)", size="sm", min_width=130, elem_id="sets-get-json")
+                rows_button = gr.DownloadButton("↓ The set (ZIP)", size="sm", min_width=130, elem_id="sets-get-rows")
             listing = gr.HTML(
                 text_set_view.NOTHING,
                 css_template=STYLE,
@@ -55,60 +124,16 @@ def build(page: Page, tab: gr.Tab) -> None:
                 elem_id="sets-list",
                 apply_default_css=False,
             )
-    cleared = ["", gr.Row(visible=False)]
+    buttons = [csv_button, json_button, rows_button]
+    return _Parts(file, chosen, tokenizer, length, check, report, downloads, buttons, listing)
 
-    def lists(now: str | None) -> tuple[Any, Any]:
-        rows = studio.text_sets.sets()
-        names = [row["name"] for row in rows]
-        value = now if now in names else (names[0] if names else None)
-        return gr.Dropdown(names, value=value), text_set_view.listing(rows, value or "")
 
-    @guarded
-    def fill(now: str | None, counted: str | None) -> Any:
-        choices = tokenizers(studio)
-        value = counted if counted in {name for _, name in choices} else ""
-        return *lists(now), gr.Dropdown(choices, value=value)
-
-    @guarded
-    def drop(path: str | None) -> Any:
-        if not path:
-            return gr.skip()
-        row = studio.text_sets.add([dropped(studio, path)])
-        gr.Info(f"{row['name']} is added.", duration=4)
-        return *lists(row["name"]), None, *cleared
-
-    @guarded
-    def clicked(now: str | None, event: gr.EventData) -> Any:
-        sent = event._data or {}
-        if sent.get("act") == "remove":
-            studio.text_sets.remove(str(sent.get("name", "")))
-            return *lists(now), *cleared
-        return *lists(str(sent.get("name", ""))), *cleared
-
-    @guarded
-    def look(name: str | None, counted: str | None, most: float) -> Any:
-        if not name:
-            raise InputError("no_set", "Text set: none is chosen.", "Drop a file, or choose one of the list.")
-        if counted and counted not in {one for _, one in tokenizers(studio)}:
-            raise InputError("no_tokenizer", "Tokenizer: it is not in the list.", "Reload the page.")
-        found = studio.text_sets.validate_set(name, tokenizer=counted or "", max_length=int(most))
-        csv_file, json_file, zip_file = written(studio, name, found)
-        return (
-            text_set_view.report(name, found),
-            gr.Row(visible=True),
-            *(gr.DownloadButton(value=str(path)) for path in (csv_file, json_file, zip_file)),
-        )
-
-    page.on_load(fill, [chosen, tokenizer], [chosen, listing, tokenizer])
-    for one in (page.tab, tab):
-        if one is not None:
-            one.select(fill, [chosen, tokenizer], [chosen, listing, tokenizer], **QUIET)
-    file.upload(drop, file, [chosen, listing, file, report, downloads], **QUIET)
-    listing.click(clicked, chosen, [chosen, listing, report, downloads], **QUIET)
-    check.click(
-        look, [chosen, tokenizer, length], [report, downloads, get_csv, get_json, get_rows], trigger_mode="once",
-        show_progress="full", show_progress_on=report, api_visibility="private",
-    )  # fmt: skip
+def _lists(studio: Studio, now: str | None) -> tuple[Any, Any]:
+    """The choice and the list of sets; `now` stays chosen while it is there."""
+    rows = studio.text_sets.sets()
+    names = [row["name"] for row in rows]
+    value = now if now in names else (names[0] if names else None)
+    return gr.Dropdown(names, value=value), text_set_view.listing(rows, value or "")
 
 
 def tokenizers(studio: Studio) -> list[tuple[str, str]]:
