@@ -75,10 +75,17 @@ def credentials(text: str) -> list[tuple[str, str]] | None:
 
 
 def prepare_environment(workspace: Workspace) -> Path:
-    """What Gradio reads from the environment at import: no telemetry, its cache inside the workspace."""
+    """What Gradio reads from the environment: no telemetry, its cache inside the workspace, no proxy to this machine.
+
+    Gradio asks its own server for a page when it starts. A proxy that a university prescribes would be asked instead,
+    and the app would not start.
+    """
     cache = workspace.cache / "web"
     cache.mkdir(parents=True, exist_ok=True)
     without_stubs()
+    for name in ("NO_PROXY", "no_proxy"):
+        direct = [host for host in os.environ.get(name, "").split(",") if host.strip()]
+        os.environ[name] = ",".join([*direct, *sorted(LOCAL_HOSTS - set(direct))])
     os.environ.update({
         UPLOADS: str(cache),
         "GRADIO_ANALYTICS_ENABLED": "False",
@@ -155,21 +162,30 @@ def running(settings: Settings, studio: Studio | None = None) -> Iterator[tuple[
     options = launch_options(settings, studio.workspace, bound)
     options["app_kwargs"]["middleware"].append(Middleware(Fork, web=examiner_app(studio)))
     try:
-        _, url, _ = demo.launch(prevent_thread_lock=True, **options)
-    except OSError as error:
-        studio.stop()
-        raise UnavailableError(
-            "port_taken",
-            f"T2V_PORT: {settings.port} is in use on {bound.host}.",
-            "Stop the other program, or set T2V_PORT.",
-        ) from error
-    try:
+        url = _launch(demo, options)
         yield demo, url
     finally:
         demo.close(verbose=False)
         studio.stop()
         if before is not None:
             os.environ[UPLOADS] = before
+
+
+def _launch(demo: gr.Blocks, options: dict[str, Any]) -> str:
+    """Serve from a thread; the address. Raises UnavailableError (port_taken).
+
+    `_frontend=False` leaves out Gradio's own look at the front page alone: it gives up after 3 seconds, and on a busy
+    machine the app then did not start, with an advice (`share=True`) that this app never takes.
+    """
+    try:
+        _, url, _ = demo.launch(prevent_thread_lock=True, _frontend=False, **options)
+    except OSError as error:
+        raise UnavailableError(
+            "port_taken",
+            f"T2V_PORT: {options['server_port']} is in use on {options['server_name']}.",
+            "Stop the other program, or set T2V_PORT.",
+        ) from error
+    return str(url)
 
 
 def serve(settings: Settings, *, studio: Studio | None = None, open_browser: bool = False) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ REPO, COMMIT = "THUDM/CogVideoX-2b", "1137dacfc2c9c012bed6a0793f4ecf2ca8e7ba01"
 def _fetched(root: Path) -> Path:
     """One weight file of CogVideoX-2b, as if the studio had fetched it."""
     repo = root / "hub" / "models--THUDM--CogVideoX-2b"
+    shutil.rmtree(repo, ignore_errors=True)
     weights = repo / "snapshots" / COMMIT / "transformer" / "weights.safetensors"
     weights.parent.mkdir(parents=True)
     (repo / "blobs").mkdir()
@@ -44,6 +46,10 @@ def test_models_are_listed_fetched_and_pruned_in_two_steps(page: Any, url: str):
     page.locator("#models-cache [data-act=prune]").click()
     page.get_by_text("Nothing is deleted yet").wait_for()
     assert repo.exists()
+    choose_tab(page, "Library")
+    choose_tab(page, "Models")
+    page.wait_for_timeout(1500)
+    assert page.get_by_text("Nothing is deleted yet").is_visible(), "a plan that is being read was taken away"
     page.get_by_role("button", name="Keep everything").click()
     page.locator("#models-cache [data-act=prune]").click()
     page.locator("#models-cache [data-act=delete]").click()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+import os
+import socket
 
-from t2v_studio.errors import InputError
+import pytest
+from stand_in import StandIn
+
+from t2v_studio.errors import InputError, UnavailableError
 from t2v_studio.settings import Settings
-from t2v_studio.ui.app import binding, blocked_paths, credentials, launch_options, prepare_environment
+from t2v_studio.ui.app import binding, blocked_paths, credentials, launch_options, prepare_environment, running
 from t2v_studio.ui.doorkeeper import Doorkeeper
 from t2v_studio.workspace import Workspace
 
@@ -88,3 +92,40 @@ def test_the_doorkeeper_reads_host_and_origin():
         {"host": "10.0.0.1:7860", "x-forwarded-host": "me-studio.hf.space", "origin": "https://me-studio.hf.space"}
     )
     assert not hosted.admits({"host": "studio.example", "origin": "null"})
+
+
+def test_a_prescribed_proxy_is_not_asked_for_this_machine(workspace: Workspace, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("NO_PROXY", "intranet.example,localhost")
+    monkeypatch.delenv("no_proxy", raising=False)
+    prepare_environment(workspace)
+    prepare_environment(workspace)
+    assert os.environ["NO_PROXY"] == "intranet.example,localhost,127.0.0.1,::1"
+    assert os.environ["no_proxy"] == "127.0.0.1,::1,localhost"
+
+
+def test_the_app_starts_behind_a_proxy_that_knows_nothing_of_it(workspace: Workspace, monkeypatch: pytest.MonkeyPatch):
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "")
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = _settings(home=workspace.data.parent, port=port)
+    with running(settings, StandIn(settings)) as (_, url):  # type: ignore[arg-type]
+        assert url == f"http://127.0.0.1:{port}/"
+
+
+def test_a_taken_port_is_named_and_nothing_is_left_running(workspace: Workspace, monkeypatch: pytest.MonkeyPatch):
+    stopped = []
+    monkeypatch.setattr(StandIn, "stop", lambda self, workers=False: stopped.append(self))
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        settings = _settings(home=workspace.data.parent, port=other.getsockname()[1])
+        with (
+            pytest.raises(UnavailableError, match="T2V_PORT") as caught,
+            running(settings, StandIn(settings)),  # type: ignore[arg-type]
+        ):
+            pytest.fail("an app was served from a taken port")
+    assert caught.value.code == "port_taken" and len(stopped) == 1

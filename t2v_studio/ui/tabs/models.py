@@ -43,13 +43,14 @@ def _build_models(page: Page) -> None:
     following = gr.State("")
     outputs = [following, status, table, cache, shown_plan]
 
-    def look() -> tuple[Any, ...]:
-        """Values of `outputs`, with no plan on show."""
+    def look(plan: dict[str, str]) -> tuple[Any, ...]:
+        """Values of `outputs`. A plan that a person reads stays on show, whatever else has changed."""
         job = newest(studio)
-        return (job.id if job and not job.ended else "", status_of(job), table_of(studio), cache_of(studio), NO_PLAN)
+        disk = (gr.skip(), gr.skip()) if plan else (cache_of(studio), NO_PLAN)
+        return (job.id if job and not job.ended else "", status_of(job), table_of(studio), *disk)
 
     @guarded
-    def act(event: gr.EventData) -> Any:
+    def act(plan: dict[str, str], event: gr.EventData) -> Any:
         """A button of the table."""
         sent = event._data or {}
         name, what = str(sent.get("model", "")), str(sent.get("act", ""))
@@ -61,7 +62,7 @@ def _build_models(page: Page) -> None:
             studio.models.pin(name, what == "pin")
         else:
             raise InputError("unknown_act", "That button is not known.", "Reload the page.")
-        return (*look(), busy(), "")
+        return (*look(plan), busy(), "")
 
     @guarded
     def clean(plan: dict[str, str], event: gr.EventData) -> Any:
@@ -74,26 +75,27 @@ def _build_models(page: Page) -> None:
         if sent == "delete" and plan:
             studio.models.cache_delete(plan["token"], plan["depth"])  # type: ignore[arg-type]
             gr.Info("Deleted. The space is free again.")
-        return look()
+        return look(NO_PLAN)
 
     @guarded
     def cancel(event: gr.EventData) -> str:
         return status_of(studio.cancel(str((event._data or {}).get("job", ""))))
 
     @guarded
-    def follow(job_id: str) -> Any:
+    def follow(job_id: str, plan: dict[str, str]) -> Any:
         if not job_id:
             return gr.skip()
         job = studio.job(job_id)
-        return look() if job.ended else (job_id, status_of(job), *[gr.skip()] * 3)
+        return look(plan) if job.ended else (job_id, status_of(job), *[gr.skip()] * 3)
 
-    table.click(act, None, [*outputs, page.timer, page.rows], trigger_mode="once", **QUIET)
-    cache.click(clean, shown_plan, outputs, trigger_mode="once", **QUIET)
+    in_turn = {**QUIET, "concurrency_id": "models", "concurrency_limit": 1}
+    table.click(act, shown_plan, [*outputs, page.timer, page.rows], trigger_mode="once", **in_turn)
+    cache.click(clean, shown_plan, outputs, trigger_mode="once", **in_turn)
     status.click(cancel, None, status, **QUIET)
-    page.rows.change(follow, following, outputs, trigger_mode="once", **QUIET)
-    page.on_load(guarded(look), None, outputs)
+    page.rows.change(follow, [following, shown_plan], outputs, trigger_mode="once", **in_turn)
+    page.on_load(guarded(look), shown_plan, outputs)
     if page.tab is not None:
-        page.tab.select(guarded(look), None, outputs, **QUIET)
+        page.tab.select(guarded(look), shown_plan, outputs, **in_turn)
 
 
 def newest(studio: Studio) -> Job | None:
