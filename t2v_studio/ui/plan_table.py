@@ -31,6 +31,11 @@ def _cited(cites: list[str], pages: dict[str, str]) -> str:
     return ", ".join(f"{cite} {pages[cite]}" for cite in cites)
 
 
+def is_edited(plan: ScenePlan, rows: list[list[Any]]) -> bool:
+    """Whether the table says anything else than the plan does."""
+    return [[str(cell or "") for cell in row] for row in rows] != [[str(cell) for cell in row] for row in rows_of(plan)]
+
+
 def _letters(text: str) -> str:
     return re.sub(r"\W+", " ", text).strip().lower()
 

@@ -1,22 +1,29 @@
-"""CPU seconds a training step: ours and a bare diffusers and peft loop.
+"""CPU seconds a training step: ours, a bare diffusers and peft loop, and DiffSynth-Studio where it is installed.
 
-    python tests/benchmarks/train_steps.py [--steps 60] [--rounds 3]
+    python tests/benchmarks/train_steps.py [--steps 60] [--diffsynth PYTHON]
     python tests/benchmarks/train_steps.py --gpu            full-size random Wan 1.3B on a CUDA card
 
 Tiny random Wan (128 wide, 4 blocks, 320 tokens, text 512 x 4096), rank 16 on q, k, v, o, batch 1, fp32, one thread.
-Process time, because machines are shared; rounds are interleaved and medians told.
+Process time, because machines are shared. All rows run side by side, ten steps each in turn, and medians are told.
+
+--diffsynth: Python of an environment of its own with diffsynth, einops and modelscope (pip install --no-deps) beside
+torch and peft. Its imports of torchvision are given an empty stand-in, since none of it is used in a step.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +34,49 @@ WIDTH, HEADS, BLOCKS, FFN, TEXT, TOKENS = 128, 4, 4, 512, 4096, 512
 SHAPE = (1, 16, 5, 16, 16)
 RANK, ALPHA, RATE = 16, 32, 1e-4
 TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]
+
+
+class Turns:
+    """Steps are done when they are asked for: the parent writes how many, and is told the seconds of each.
+
+    0 ends the worker's speed rows.
+    """
+
+    def __init__(self) -> None:
+        self._left, self._taken, self._began = 0, [], 0.0
+
+    def begin(self) -> None:
+        if not self._left:
+            self._left = int(sys.stdin.readline() or 0)
+            if not self._left:
+                raise EOFError
+        self._began = time.process_time()
+
+    def end(self) -> None:
+        self._taken.append(time.process_time() - self._began)
+        self._left -= 1
+        if not self._left:
+            tell({"cpu_s": self._taken})
+            self._taken = []
+
+
+@dataclass
+class Worker:
+    """A trainer in a process of its own. loop: calls begin and end around each step, for ever."""
+
+    loop: Callable[[Turns], None]
+    cache_bytes: int | None = None
+    resume: Callable[[], bool] | None = None
+
+
+def repeated(step: Callable[[], None]) -> Callable[[Turns], None]:
+    def loop(turns: Turns) -> None:
+        while True:
+            turns.begin()
+            step()
+            turns.end()
+
+    return loop
 
 
 def transformer() -> Any:
@@ -42,7 +92,7 @@ def transformer() -> Any:
     )  # fmt: skip
 
 
-def bare(steps: int, checkpointing: bool) -> dict[str, Any]:
+def bare(folder: Path, checkpointing: bool) -> Worker:
     """The ceiling: nothing but diffusers, peft and a loop."""
     import torch
     from peft import LoraConfig
@@ -68,33 +118,134 @@ def bare(steps: int, checkpointing: bool) -> dict[str, Any]:
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
 
-    return timed(step, steps)
+    return Worker(repeated(step))
 
 
-def ours(steps: int, checkpointing: bool) -> dict[str, Any]:
+def ours(folder: Path, checkpointing: bool) -> Worker:
     """The trainer's own loop, with its cache read from the disk, its log written and its numbers drawn by place."""
-    import tempfile
-    from types import SimpleNamespace
+    from training.video.loggers import open_logger
 
+    trainer, gauge = trainer_on(folder / "speed", checkpointing)
+    logger = open_logger("none", trainer.part, trainer.recipe, "bench")
+
+    def step() -> None:
+        trainer._tell(trainer._optimiser_step(gauge), logger)
+
+    cached = sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
+    return Worker(repeated(step), cached, lambda: resumes_alike(folder / "resume", checkpointing))
+
+
+def resumes_alike(folder: Path, checkpointing: bool) -> bool:
+    """Whether 3 steps, a checkpoint, a new trainer and 3 more give the bits of 6 steps. (A test kills it at any step.)"""
     import torch
 
-    model = transformer()
-    with tempfile.TemporaryDirectory() as name:
-        trainer, gauge = trainer_on(Path(name), model, SimpleNamespace, torch, checkpointing)
-        from training.video.loggers import open_logger
+    from training.video import lora
 
-        logger = open_logger("none", trainer.part, trainer.recipe, "bench")
+    whole, gauge = trainer_on(folder / "whole", checkpointing)
+    first, _ = trainer_on(folder / "broken", checkpointing)
+    for _ in range(3):
+        first._optimiser_step(gauge)
+    first.save()
+    second, _ = trainer_on(folder / "broken", checkpointing, run=first.session.run)
+    for _ in range(6):
+        whole._optimiser_step(gauge)
+    for _ in range(3):
+        second._optimiser_step(gauge)
+    states = [lora.adapter_state(one.transformer) for one in (whole, second)]
+    return second.step == 6 and all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
-        def step() -> None:
-            trainer._tell(trainer._optimiser_step(gauge), logger)
 
-        found = timed(step, steps)
-        found["cache_bytes"] = sum(path.stat().st_size for path in Path(name).rglob("*.safetensors"))
-    return found
+def diffsynth(folder: Path, checkpointing: bool) -> Worker:
+    """DiffSynth's own task over its own Wan of the same shape, cached inputs; as it ships it does not clip."""
+    import importlib.machinery
+    import types
+
+    class Named(type):
+        def __getattr__(cls, name: str) -> str:
+            if name.startswith("__"):
+                raise AttributeError(name)
+            return name
+
+    class Anything(types.ModuleType):
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("__"):
+                raise AttributeError(name)
+            return Named(name, (), {})
+
+    for name in ("", ".transforms", ".transforms.functional", ".models", ".models.inception", ".io", ".ops"):
+        made = Anything(f"torchvision{name}")
+        made.__path__ = []
+        made.__spec__ = importlib.machinery.ModuleSpec(made.__name__, None)
+        sys.modules[made.__name__] = made
+    import torch
+    from accelerate import Accelerator
+    from diffsynth.diffusion.logger import ModelLogger
+    from diffsynth.diffusion.loss import FlowMatchSFTLoss
+    from diffsynth.diffusion.runner import launch_training_task
+    from diffsynth.diffusion.training_module import DiffusionTrainingModule
+    from diffsynth.models.wan_video_dit import WanModel
+    from diffsynth.pipelines.wan_video import WanVideoPipeline
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+
+    class Module(DiffusionTrainingModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pipe = WanVideoPipeline(device="cpu", torch_dtype=torch.float32)
+            self.pipe.dit = WanModel(
+                dim=WIDTH, in_dim=16, ffn_dim=FFN, out_dim=16, text_dim=TEXT, freq_dim=256, eps=1e-6,
+                patch_size=(1, 2, 2), num_heads=HEADS, num_layers=BLOCKS, has_image_input=False,
+            )  # fmt: skip
+            self.pipe = self.split_pipeline_units("sft:train", self.pipe, None, "dit")
+            self.switch_pipe_to_training_mode(self.pipe, None, "dit", "q,k,v,o", lora_rank=RANK, task="sft:train")
+
+        def forward(self, data: Any, inputs: Any = None) -> Any:
+            inputs = self.transfer_data_to_device(inputs, self.pipe.device, self.pipe.torch_dtype)
+            for unit in self.pipe.units:
+                inputs = self.pipe.unit_runner(unit, self.pipe, *inputs)
+            shared, positive, _ = inputs
+            return FlowMatchSFTLoss(self.pipe, **shared, **positive)
+
+    text = torch.zeros(1, TOKENS, TEXT)
+    text[:, :64] = torch.randn(1, 64, TEXT)
+    shared = {
+        "input_latents": torch.randn(SHAPE), "height": 128, "width": 128, "num_frames": 17,
+        "use_gradient_checkpointing": checkpointing, "use_gradient_checkpointing_offload": False, "cfg_scale": 1,
+        "rand_device": "cpu", "cfg_merge": False, "vace_scale": 1,
+    }  # fmt: skip
+    item = (shared, {"context": text}, {})
+
+    class Set(torch.utils.data.Dataset):
+        load_from_cache = True
+
+        def __len__(self) -> int:
+            return 20_000
+
+        def __getitem__(self, number: int) -> Any:
+            return item
+
+    class Told(ModelLogger):
+        """Its loop cannot be called a step at a time, so its logger keeps the turns."""
+
+        def __init__(self, turns: Turns) -> None:
+            super().__init__(str(folder))
+            self.turns = turns
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            self.turns.end()
+            self.turns.begin()
+
+    def loop(turns: Turns) -> None:
+        turns.begin()
+        launch_training_task(Accelerator(cpu=True), Set(), Module(), Told(turns), learning_rate=RATE, num_workers=0)
+
+    return Worker(loop)
 
 
-def trainer_on(folder: Path, model: Any, space: Any, torch: Any, checkpointing: bool) -> Any:
-    """A prepared Trainer over one cached clip."""
+def trainer_on(folder: Path, checkpointing: bool, run: Any = None) -> Any:
+    """A prepared Trainer over one cached clip, and its gauge. run: one that has a checkpoint to go on from."""
+    import torch
     from accelerate import Accelerator
 
     from t2v_studio.adapters.recipe import Recipe
@@ -118,7 +269,9 @@ def trainer_on(folder: Path, model: Any, space: Any, torch: Any, checkpointing: 
         schedule="constant", warmup_steps=0, learning_rate=RATE, checkpointing=int(checkpointing), workers=0,
         prompt_dropout=0, steps=100_000, flow_shift=3.0,
     )  # fmt: skip
-    run = create_run(workspace, recipe, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    model = transformer()
+    run = run or create_run(workspace, recipe, folder)
     base = Base("bench", "bench", "", wan, Place(folder))
     session = Session(Settings(home=folder, _env_file=None), workspace, run, recipe, base, Accelerator(cpu=True))
     row = ManifestRow(
@@ -131,110 +284,111 @@ def trainer_on(folder: Path, model: Any, space: Any, torch: Any, checkpointing: 
         {"embeds": torch.cat([torch.randn(1, 64, TEXT), torch.zeros(1, TOKENS - 64, TEXT)], 1)}
     )
     cache.write(session.cache.text_file("a square"), text, session.cache.text_header("a square") | lengths)
-    run.part().folder.mkdir()
+    run.part().folder.mkdir(exist_ok=True)
     trainer = Trainer(session, run.part(), model, [clip], Maths(recipe, wan, {"num_train_timesteps": 1000}))
     trainer.prepare()
     return trainer, Gauge()
 
 
-def timed(step: Any, steps: int) -> dict[str, Any]:
-    """Median process seconds of a step after a warm-up, and the peak of resident memory."""
-    for _ in range(5):
-        step()
-    taken = []
-    for _ in range(steps):
-        began = time.process_time()
-        step()
-        taken.append(time.process_time() - began)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"cpu_s": statistics.median(taken), "peak_mib": round(peak)}
+def tell(row: dict[str, Any]) -> None:
+    os.write(TELL, (json.dumps(row) + "\n").encode())
 
 
-def gpu(steps: int) -> list[dict[str, Any]]:
-    """Full-size random Wan 1.3B in bf16: seconds a step and share of the card's limit, 17, 33 and 81 frames at 832x480."""
-    import torch
+def work(name: str, checkpointing: bool) -> None:
+    """The process of one row: ready, its turns, then what else is known of it."""
+    with tempfile.TemporaryDirectory() as place:
+        worker = WORKERS[name](Path(place), checkpointing)
+        tell({"start_s": time.process_time()})
+        with contextlib.suppress(EOFError):
+            worker.loop(Turns())
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        resumed = worker.resume() if worker.resume else None
+        tell({"peak_mib": round(peak), "cache_bytes": worker.cache_bytes, "resume": resumed})
 
-    from t2v_studio.adapters.recipe import Recipe
-    from t2v_studio.engines.diffusion.families.registry import family
-    from training.video import estimate, lora
 
-    config = {
-        "_class_name": "WanTransformer3DModel", "patch_size": [1, 2, 2], "num_attention_heads": 12,
-        "attention_head_dim": 128, "in_channels": 16, "out_channels": 16, "text_dim": 4096, "freq_dim": 256,
-        "ffn_dim": 8960, "num_layers": 30, "cross_attn_norm": True, "qk_norm": "rms_norm_across_heads",
-        "rope_max_seq_len": 1024,
-    }  # fmt: skip
-    if not torch.cuda.is_available():
-        raise SystemExit("--gpu needs a CUDA card; there is none.")
-    from diffusers import WanTransformer3DModel
+class Row:
+    """A worker's process, as the parent holds it."""
 
-    wan, recipe = family("wan"), Recipe(model="wan2.1-1.3b")
-    with torch.device("cuda"):
-        model = WanTransformer3DModel.from_config(config).to(torch.bfloat16).train()
-    parameters = lora.add_adapter(model, recipe, wan)
-    lora.checkpoint_blocks(model, recipe.checkpointing)
-    optimiser = torch.optim.AdamW(parameters, lr=RATE)
-    text = torch.randn(1, 512, 4096, device="cuda", dtype=torch.bfloat16)
-    peak = next((tf for card, tf in estimate.PEAKS_TF.items() if card in torch.cuda.get_device_name()), None)
-    rows = []
-    for frames in (17, 33, 81):
-        bucket = (frames, 832, 480)
-        z = torch.randn(1, 16, *wan.latent_shape(*bucket), device="cuda")
-        torch.cuda.reset_peak_memory_stats()
-        taken = []
-        for _ in range(steps):
-            torch.cuda.synchronize()
-            began = time.perf_counter()
-            with torch.autocast("cuda", torch.bfloat16):
-                moment = torch.tensor([500.0], device="cuda")
-                out = model(hidden_states=z, timestep=moment, encoder_hidden_states=text, return_dict=False)[0]
-                out.float().square().mean().backward()
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
-            torch.cuda.synchronize()
-            taken.append(time.perf_counter() - began)
-        seconds = statistics.median(taken[2:] or taken)
-        share = estimate.cost(wan, config, recipe, bucket).flops / seconds / 1e12 / peak if peak else None
-        memory = torch.cuda.max_memory_allocated() / 2**30
-        rows.append(
-            {"frames": frames, "step_s": round(seconds, 3), "peak_gib": round(memory, 2), "share_of_peak": share}
+    def __init__(self, name: str, checkpointing: bool, python: str) -> None:
+        self.name, self.checkpointing, self.seconds = name, checkpointing, []
+        read, write = os.pipe()
+        argv = [python, __file__, "--worker", name, "--tell", str(write)]
+        argv += ["--checkpointing"] if checkpointing else []
+        self._process = subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, pass_fds=[write]
         )
-    return rows
+        os.close(write)
+        self._said = os.fdopen(read)
+        self.start_s = self._hear()["start_s"]
+
+    def _hear(self) -> dict[str, Any]:
+        line = self._said.readline()
+        if not line:
+            raise SystemExit(f"{self.name}: the worker ended with {self._process.wait()}")
+        return json.loads(line)
+
+    def turn(self, steps: int, *, count: bool = True) -> None:
+        assert self._process.stdin
+        self._process.stdin.write(f"{steps}\n")
+        self._process.stdin.flush()
+        found = self._hear()["cpu_s"]
+        if count:
+            self.seconds += found
+
+    def end(self) -> dict[str, Any]:
+        assert self._process.stdin
+        self._process.stdin.close()
+        found = self._hear()
+        self._process.wait()
+        return found
 
 
-WORKERS = {"ours": ours, "bare": bare}
+WORKERS = {"ours": ours, "bare": bare, "diffsynth": diffsynth}
+TELL = 1
+A_TURN = 10
+
+
+def compare(steps: int, python: str) -> None:
+    """The table: every row's turns in between the others', a warm-up of one turn before."""
+    names = ["bare", "ours", *(["diffsynth"] if python else [])]
+    interpreter = {"diffsynth": python}
+    for checkpointing in (False, True):
+        rows = [Row(name, checkpointing, interpreter.get(name, sys.executable)) for name in names]
+        for turn in range(1 + max(1, steps // A_TURN)):
+            for row in rows[turn % len(rows) :] + rows[: turn % len(rows)]:
+                row.turn(A_TURN, count=turn > 0)
+        ceiling = statistics.median(rows[0].seconds)
+        print("checkpointing" if checkpointing else "no checkpointing", f"({len(rows[0].seconds)} steps a row)")
+        for row in rows:
+            more, middle = row.end(), statistics.median(row.seconds)
+            low, _, high = statistics.quantiles(row.seconds, n=4)
+            cached = f", cache {more['cache_bytes']:,} bytes a clip" if more["cache_bytes"] else ""
+            resume = {None: "keeps weights only", True: "same bits", False: "OTHER BITS"}[more["resume"]]
+            print(
+                f"  {row.name:10} {middle:.4f} CPU s a step (quartiles {low:.4f} to {high:.4f}), {middle / ceiling:.3f}x bare, "
+                f"peak {more['peak_mib']} MiB, start {row.start_s:.1f} CPU s, resume: {resume}{cached}"
+            )
 
 
 def main() -> None:
+    global TELL
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--diffsynth", default="", metavar="PYTHON", help="Python of the environment that holds it.")
     parser.add_argument("--gpu", action="store_true")
-    parser.add_argument("--worker", choices=sorted(WORKERS))
-    parser.add_argument("--checkpointing", action="store_true")
+    parser.add_argument("--worker", choices=sorted(WORKERS), help=argparse.SUPPRESS)
+    parser.add_argument("--tell", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--checkpointing", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.gpu:
-        print(json.dumps(gpu(asked.steps), indent=1))
-        return
-    if asked.worker:
-        print(json.dumps(WORKERS[asked.worker](asked.steps, asked.checkpointing)))
-        return
-    found: dict[tuple[str, bool], list[dict[str, Any]]] = {}
-    for _ in range(asked.rounds):
-        for checkpointing in (False, True):
-            for name in WORKERS:
-                argv = [sys.executable, __file__, "--worker", name, "--steps", str(asked.steps)]
-                argv += ["--checkpointing"] if checkpointing else []
-                said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
-                found.setdefault((name, checkpointing), []).append(json.loads(said.splitlines()[-1]))
-    for (name, checkpointing), rows in sorted(found.items()):
-        seconds = statistics.median(row["cpu_s"] for row in rows)
-        ceiling = statistics.median(row["cpu_s"] for row in found["bare", checkpointing])
-        how = "checkpointing" if checkpointing else "no checkpointing"
-        more = f", cache {rows[0]['cache_bytes']:,} bytes a clip with its caption" if "cache_bytes" in rows[0] else ""
-        print(
-            f"{name:5} {how:17} {seconds:.4f} CPU s a step, {seconds / ceiling:.3f}x bare, peak {rows[0]['peak_mib']} MiB{more}"
-        )
+        from train_gpu import gpu  # beside this file
+
+        print(json.dumps(gpu(asked.steps, RATE), indent=1))
+    elif asked.worker:
+        TELL = asked.tell
+        work(asked.worker, asked.checkpointing)
+    else:
+        compare(asked.steps, asked.diffsynth)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from stand_in import StandIn
 
 from t2v_studio.settings import Settings
 from t2v_studio.ui.app import prepare_environment
-from t2v_studio.ui.tabs.generate import planned, preview_of, status_of, submit_request
+from t2v_studio.ui.tabs.generate import drawn_plan, preview_of, status_of, submit_request
 
 MOST_COMPONENTS = 360
 LABELLED = ("textbox", "number", "dropdown", "radio", "checkbox", "slider", "file", "video", "image", "dataframe")
@@ -85,15 +85,26 @@ def test_an_edited_plan_is_what_the_video_is_made_from(studio: StandIn):
     assert asked.seconds is None, "scenes that have their own seconds are not stretched"
 
 
-def test_a_plan_of_another_topic_is_not_used_in_silence():
+OTHER = [
+    pytest.param({"topic": "entropy"}, "another topic", id="another topic"),
+    pytest.param({"topic": "Gradient descent", "use_rag": True}, "other way", id="the other arm"),
+]
+
+
+@pytest.mark.parametrize(("asked", "words"), OTHER)
+def test_a_plan_of_something_else_makes_way_and_takes_no_edits_with_it(asked: dict[str, Any], words: str):
     from stand_in import plan
 
     from t2v_studio.errors import InputError
+    from t2v_studio.ui import plan_table
 
-    with pytest.raises(InputError, match="another topic"):
-        planned(_values(topic="entropy"), plan(cited=False), [])
-    with pytest.raises(InputError, match="other way"):
-        planned(_values(topic="Gradient descent", use_rag=True), plan(cited=False), [])
+    made = plan(cited=False)
+    kept, rows = made.model_dump(mode="json"), plan_table.rows_of(made)
+    assert drawn_plan(_values(topic=made.topic), kept, rows, {}) == kept
+    assert drawn_plan(_values(**asked), kept, rows, {}) is None
+    for edited, codes in (([[*rows[0][:3], "My words", *rows[0][4:]], *rows[1:]], {}), (rows, {"s1": "class A: ..."})):
+        with pytest.raises(InputError, match=words):
+            drawn_plan(_values(**asked), kept, edited, codes)
 
 
 def test_a_pair_asks_for_retrieval(studio: StandIn):

@@ -23,7 +23,7 @@ from t2v_studio.ui.components import (
     result_view,
 )
 from t2v_studio.ui.notices import guarded
-from t2v_studio.ui.page import QUIET, TO_TOP, Page, busy, target
+from t2v_studio.ui.page import QUIET, TO_TOP, Page, busy, settle, target
 
 NAME, LABEL, ORDER = "generate", "Generate", 20
 KINDS = frozenset({"plan", "video", "pair", "redraw"})
@@ -114,8 +114,8 @@ class _Flow:
             @guarded
             def submit(made: dict[str, Any] | None, rows: list[list[Any]], codes: dict[str, str], *values: Any) -> Any:
                 asked = dict(zip(form.NAMES, values, strict=True))
-                job = submit_request(self.studio, what, asked, made, rows, codes)
-                drawn = made if what == "video" else None
+                drawn = drawn_plan(asked, made, rows, codes) if what == "video" else None
+                job = submit_request(self.studio, what, asked, drawn, rows, codes)
                 kept = {"values": asked, "job": job.id, "plan": drawn, "rows": rows if drawn else None, "codes": codes}
                 return job.id, status_of(job), "", busy(), kept, "", ""
 
@@ -205,6 +205,12 @@ class _Flow:
         def cancel(event: gr.EventData) -> Any:
             return status_of(self.studio.cancel(str((event._data or {}).get("job", ""))))
 
+        @guarded
+        def cancelled(job_id: str) -> Any:
+            """The end of a job, without the wait for the timer."""
+            job = settle(self.studio, self.studio.job(job_id)) if job_id else None
+            return (status_of(job), "") if job and job.ended else gr.skip()
+
         def show(what: dict[str, Any] | None) -> Any:
             if not what:
                 return gr.skip()
@@ -238,7 +244,9 @@ class _Flow:
             trigger_mode="once",
             **QUIET,
         )
-        self.status.click(cancel, None, self.status, **QUIET)
+        self.status.click(cancel, None, self.status, **QUIET).then(
+            cancelled, self.following, [self.status, self.page.rows], **QUIET
+        )
         outputs = [*result.outputs, *pair.outputs, *self.plan.outputs]
         self.done.change(guarded(show), self.done, outputs, **QUIET)
         self.page.opened.change(
@@ -281,7 +289,7 @@ def submit_request(
     rows: list[list[Any]],
     codes: dict[str, str] | None = None,
 ) -> Job:
-    """Queue a plan, a video or a pair. A plan on the page is what a video is made from; codes: of its Manim scenes."""
+    """Queue a plan, a video or a pair. made: the plan that a video is made from; codes: of its Manim scenes."""
     diffusion_form.check(studio, values)
     if what == "plan":
         return studio.submit_plan(form.request_from(values))
@@ -292,21 +300,40 @@ def submit_request(
     return studio.submit_video(planned({**values, "manim_code": codes or {}}, parse_plan(made), rows))
 
 
-def planned(values: dict[str, Any], plan: ScenePlan, rows: list[list[Any]]) -> VideoRequest:
-    """The request that draws the edited plan. Raises InputError where form and plan speak of different things."""
+def drawn_plan(
+    values: dict[str, Any], made: dict[str, Any] | None, rows: list[list[Any]], codes: dict[str, str] | None
+) -> dict[str, Any] | None:
+    """The plan on the page where it is of what the form asks for. One of something else, which came with an earlier
+    film and holds no work of the person, makes way for a new one.
+
+    Raises InputError where edits would be lost.
+    """
+    if made is None:
+        return None
+    plan = parse_plan(made)
     topic = str(values.get("topic") or "").strip()
+    edits = plan_table.is_edited(plan, rows) or any((codes or {}).values())
     if topic and topic != plan.topic:
-        raise InputError(
-            "plan_of_other_topic",
-            "The plan below is about another topic than the form.",
-            "Press Plan for this topic, or discard the plan.",
-        )
+        if edits:
+            raise InputError(
+                "plan_of_other_topic",
+                "The plan below holds your edits, and the form asks for another topic.",
+                "Press Plan for this topic, or discard the plan.",
+            )
+        return None
     if bool(values.get("use_rag")) != (plan.retrieval is not None or bool(plan.sources)):
-        raise InputError(
-            "plan_of_other_arm",
-            'The plan below was made with "Use my books" set the other way.',
-            "Press Plan again, or discard the plan.",
-        )
+        if edits:
+            raise InputError(
+                "plan_of_other_arm",
+                'The plan below holds your edits, and was made with "Use my books" set the other way.',
+                "Press Plan again, or discard the plan.",
+            )
+        return None
+    return made
+
+
+def planned(values: dict[str, Any], plan: ScenePlan, rows: list[list[Any]]) -> VideoRequest:
+    """The request that draws the edited plan."""
     plan = plan_table.edited(plan, rows)
     timed = all(scene.seconds for scene in plan.scenes)
     length = {"seconds": None, "frames": None, "scene_frames": None} if timed else {}
