@@ -1,10 +1,11 @@
 """CPU seconds a training step: ours, a bare diffusers and peft loop, and DiffSynth-Studio where it is installed.
 
-    python tests/benchmarks/train_steps.py [--steps 60] [--diffsynth PYTHON]
+    python tests/benchmarks/train_steps.py [--steps 200] [--diffsynth PYTHON]
     python tests/benchmarks/train_steps.py --gpu            full-size random Wan 1.3B on a CUDA card
 
 Tiny random Wan (128 wide, 4 blocks, 320 tokens, text 512 x 4096), rank 16 on q, k, v, o, batch 1, fp32, one thread.
-Process time, because machines are shared. All rows run side by side, ten steps each in turn, and medians are told.
+Process time, because machines are shared. All rows run side by side, five steps each in turn; a ratio is the median of
+the turns' ratios to the bare loop's turn beside it, which a slow minute of the machine does not move.
 
 --diffsynth: Python of an environment of its own with diffsynth, einops and modelscope (pip install --no-deps) beside
 torch and peft. Its imports of torchvision are given an empty stand-in, since none of it is used in a step.
@@ -335,6 +336,13 @@ class Row:
         if count:
             self.seconds += found
 
+    def beside(self, other: Row) -> float:
+        """The median of the turns' ratios to another row's."""
+        turns = [
+            [sum(row.seconds[at : at + A_TURN]) for at in range(0, len(row.seconds), A_TURN)] for row in (self, other)
+        ]
+        return statistics.median(mine / its for mine, its in zip(*turns, strict=True))
+
     def end(self) -> dict[str, Any]:
         assert self._process.stdin
         self._process.stdin.close()
@@ -345,7 +353,7 @@ class Row:
 
 WORKERS = {"ours": ours, "bare": bare, "diffsynth": diffsynth}
 TELL = 1
-A_TURN = 10
+A_TURN = 5
 
 
 def compare(steps: int, python: str) -> None:
@@ -357,7 +365,6 @@ def compare(steps: int, python: str) -> None:
         for turn in range(1 + max(1, steps // A_TURN)):
             for row in rows[turn % len(rows) :] + rows[: turn % len(rows)]:
                 row.turn(A_TURN, count=turn > 0)
-        ceiling = statistics.median(rows[0].seconds)
         print("checkpointing" if checkpointing else "no checkpointing", f"({len(rows[0].seconds)} steps a row)")
         for row in rows:
             more, middle = row.end(), statistics.median(row.seconds)
@@ -365,7 +372,7 @@ def compare(steps: int, python: str) -> None:
             cached = f", cache {more['cache_bytes']:,} bytes a clip" if more["cache_bytes"] else ""
             resume = {None: "keeps weights only", True: "same bits", False: "OTHER BITS"}[more["resume"]]
             print(
-                f"  {row.name:10} {middle:.4f} CPU s a step (quartiles {low:.4f} to {high:.4f}), {middle / ceiling:.3f}x bare, "
+                f"  {row.name:10} {middle:.4f} CPU s a step (quartiles {low:.4f} to {high:.4f}), {row.beside(rows[0]):.3f}x bare, "
                 f"peak {more['peak_mib']} MiB, start {row.start_s:.1f} CPU s, resume: {resume}{cached}"
             )
 
@@ -373,7 +380,7 @@ def compare(steps: int, python: str) -> None:
 def main() -> None:
     global TELL
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--diffsynth", default="", metavar="PYTHON", help="Python of the environment that holds it.")
     parser.add_argument("--gpu", action="store_true")
     parser.add_argument("--worker", choices=sorted(WORKERS), help=argparse.SUPPRESS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from typing import Any
 
 import pytest
 from stand_in import StandIn
@@ -112,8 +113,17 @@ def test_the_app_starts_behind_a_proxy_that_knows_nothing_of_it(workspace: Works
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     settings = _settings(home=workspace.data.parent, port=port)
-    with running(settings, StandIn(settings)) as (_, url):  # type: ignore[arg-type]
+    with running(settings, StandIn(settings)) as (demo, url):  # type: ignore[arg-type]
         assert url == f"http://127.0.0.1:{port}/"
+        assert no_statistics(demo)
+
+
+def no_statistics(demo: Any) -> bool:
+    """Whether the running app leaves out Gradio's percentiles over all past events, worked out after each event."""
+    queue = demo._queue
+    queue.events_recorded += 1000
+    event = {"function": "f", "status": "success", "process_time": 1.0}
+    return queue.compute_analytics_summary([event] * 1000) == {"functions": {}}
 
 
 def test_a_taken_port_is_named_and_nothing_is_left_running(workspace: Workspace, monkeypatch: pytest.MonkeyPatch):

@@ -182,7 +182,7 @@ def _quantised(layers: Any, linear: torch.nn.Linear, how: str) -> Any:
 
 
 def optimiser_for(parameters: Sequence[torch.nn.Parameter], recipe: Recipe) -> Any:
-    """AdamW, or its 8-bit form. Raises UnavailableError without bitsandbytes."""
+    """AdamW in one kernel for all weights, or its 8-bit form. Raises UnavailableError without bitsandbytes."""
     import torch
 
     chosen: dict[str, Any] = {
@@ -191,7 +191,7 @@ def optimiser_for(parameters: Sequence[torch.nn.Parameter], recipe: Recipe) -> A
         "weight_decay": recipe.weight_decay,
     }
     if recipe.optimiser == "adamw":
-        return torch.optim.AdamW(parameters, **chosen)
+        return torch.optim.AdamW(parameters, fused=True, **chosen)
     try:
         from bitsandbytes.optim import AdamW8bit
     except ImportError as error:
