@@ -86,10 +86,11 @@ def prepare_environment(workspace: Workspace) -> Path:
     cache = workspace.cache / "web"
     cache.mkdir(parents=True, exist_ok=True)
     without_stubs()
-    for name in ("NO_PROXY", "no_proxy"):
-        direct = [host for host in os.environ.get(name, "").split(",") if host.strip()]
-        os.environ[name] = ",".join([*direct, *sorted(LOCAL_HOSTS - set(direct))])
+    given = ",".join(os.environ.get(name, "") for name in ("no_proxy", "NO_PROXY")).split(",")
+    direct = ",".join(dict.fromkeys(host for host in (*map(str.strip, given), *sorted(LOCAL_HOSTS)) if host))
     os.environ.update({
+        "no_proxy": direct,
+        "NO_PROXY": direct,
         UPLOADS: str(cache),
         "GRADIO_ANALYTICS_ENABLED": "False",
         **NO_STATISTICS,

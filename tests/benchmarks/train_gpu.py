@@ -10,24 +10,19 @@ from typing import Any
 def gpu(steps: int, rate: float) -> list[dict[str, Any]]:
     """Full-size random Wan 1.3B in bf16: seconds a step and share of the card's limit, 17, 33 and 81 frames at 832x480."""
     import torch
+    from wan_random import CONFIGS  # beside this file
 
     from t2v_studio.adapters.recipe import Recipe
     from t2v_studio.engines.diffusion.families.registry import family
     from training.video import estimate, lora
 
-    config = {
-        "_class_name": "WanTransformer3DModel", "patch_size": [1, 2, 2], "num_attention_heads": 12,
-        "attention_head_dim": 128, "in_channels": 16, "out_channels": 16, "text_dim": 4096, "freq_dim": 256,
-        "ffn_dim": 8960, "num_layers": 30, "cross_attn_norm": True, "qk_norm": "rms_norm_across_heads",
-        "rope_max_seq_len": 1024,
-    }  # fmt: skip
     if not torch.cuda.is_available():
         raise SystemExit("--gpu needs a CUDA card; there is none.")
     from diffusers import WanTransformer3DModel
 
-    wan, recipe = family("wan"), Recipe(model="wan2.1-1.3b")
+    wan, recipe, config = family("wan"), Recipe(model="wan2.1-1.3b"), CONFIGS["1.3b"]
     with torch.device("cuda"):
-        model = WanTransformer3DModel.from_config(config).to(torch.bfloat16).train()
+        model = WanTransformer3DModel(**config).to(torch.bfloat16).train()
     parameters = lora.add_adapter(model, recipe, wan)
     lora.checkpoint_blocks(model, recipe.checkpointing)
     optimiser = torch.optim.AdamW(parameters, lr=rate)

@@ -380,7 +380,7 @@ def compare(steps: int, python: str) -> None:
 def main() -> None:
     global TELL
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=0)
     parser.add_argument("--diffsynth", default="", metavar="PYTHON", help="Python of the environment that holds it.")
     parser.add_argument("--gpu", action="store_true")
     parser.add_argument("--worker", choices=sorted(WORKERS), help=argparse.SUPPRESS)
@@ -390,12 +390,12 @@ def main() -> None:
     if asked.gpu:
         from train_gpu import gpu  # beside this file
 
-        print(json.dumps(gpu(asked.steps, RATE), indent=1))
+        print(json.dumps(gpu(asked.steps or 60, RATE), indent=1))
     elif asked.worker:
         TELL = asked.tell
         work(asked.worker, asked.checkpointing)
     else:
-        compare(asked.steps, asked.diffsynth)
+        compare(asked.steps or 200, asked.diffsynth)
 
 
 if __name__ == "__main__":

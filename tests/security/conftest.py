@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "ui"))
 
-from stand_in import StandIn
+from stand_in import StandIn, free_port
 
 from t2v_studio.settings import Settings
 
@@ -33,10 +32,7 @@ class Served:
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     home = tmp_path_factory.mktemp("served")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    settings = Settings(home=home, port=port, upload_max_mb=1, _env_file=None)
+    settings = Settings(home=home, port=free_port(), upload_max_mb=1, _env_file=None)
     studio = StandIn(settings)
     workspace = studio.workspace
     workspace.database.write_text(SECRET)

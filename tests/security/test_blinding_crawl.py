@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "ui"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "studies"))
 
 from pairs_on_disk import SECRET, make_pair_on_disk
-from stand_in import StandIn
+from stand_in import StandIn, free_port
 
 from t2v_studio.settings import Settings
 from t2v_studio.ui.examiner.routes import byte_range
@@ -66,11 +66,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A hosted studio with a login, and a locked study of three pairs."""
     from t2v_studio.ui.app import running
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     home = tmp_path_factory.mktemp("blind")
-    settings = Settings(home=home, port=port, hosted=True, auth=AUTH, _env_file=None)
+    settings = Settings(home=home, port=free_port(), hosted=True, auth=AUTH, _env_file=None)
     studio = StandIn(settings)
     pairs = [make_pair_on_disk(studio.workspace, topic) for topic in TOPICS]
     study = studio.studies.create("Explainer videos", pairs, seed=4)["id"]

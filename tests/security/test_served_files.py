@@ -90,17 +90,19 @@ def test_hostile_text_through_the_queue_gives_out_nothing(served: Served):
         "source": hostile,
         "index": 0,
     }
-    bodies = [
-        {
-            "fn_index": dependency["id"], "session_hash": f"hostile{number}", "event_data": event,
-            "data": [value] * len(dependency["inputs"]), "trigger_id": None,
-        }
-        for dependency in config["dependencies"] if dependency["backend_fn"]
-        for number, value in enumerate((hostile, [file_value], {"kind": "video", "id": hostile}))
-    ]  # fmt: skip
-    answers = [_through_the_queue(served, body) for body in bodies]
-    assert [body["session_hash"] for body, heard in zip(bodies, answers, strict=True) if SECRET in heard] == []
-    assert any("process_completed" in heard for heard in answers), "some listener must have answered"
+    completed = 0
+    for dependency in config["dependencies"]:
+        if not dependency["backend_fn"]:
+            continue
+        for number, value in enumerate((hostile, [file_value], {"kind": "video", "id": hostile})):
+            body = {
+                "fn_index": dependency["id"], "session_hash": f"hostile{dependency['id']}x{number}", "event_data": event,
+                "data": [value] * len(dependency["inputs"]), "trigger_id": None,
+            }  # fmt: skip
+            heard = _through_the_queue(served, body)
+            completed += "process_completed" in heard
+            assert SECRET not in heard, (dependency["id"], number)
+    assert completed > 0, "some listener must have answered, or this test shows nothing"
     web = served.studio.workspace.cache / "web"
     assert [path for path in web.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()] == []
 

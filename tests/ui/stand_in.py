@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import socket
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,15 @@ from t2v_studio.studies.desk import StudyDesk
 from t2v_studio.workspace import Workspace, new_id
 
 BOOK = "0123456789abcdef"
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 STAMP = "2026-11-01T10:00:00+00:00"
 
 

@@ -312,24 +312,23 @@ def drawn_plan(
         return None
     plan = parse_plan(made)
     topic = str(values.get("topic") or "").strip()
-    edits = plan_table.is_edited(plan, rows) or any((codes or {}).values())
     if topic and topic != plan.topic:
-        if edits:
-            raise InputError(
-                "plan_of_other_topic",
-                "The plan below holds your edits, and the form asks for another topic.",
-                "Press Plan for this topic, or discard the plan.",
-            )
-        return None
-    if bool(values.get("use_rag")) != (plan.retrieval is not None or bool(plan.sources)):
-        if edits:
-            raise InputError(
-                "plan_of_other_arm",
-                'The plan below holds your edits, and was made with "Use my books" set the other way.',
-                "Press Plan again, or discard the plan.",
-            )
-        return None
-    return made
+        lost = (
+            "plan_of_other_topic",
+            "The plan below holds your edits, and the form asks for another topic.",
+            "Press Plan for this topic, or discard the plan.",
+        )
+    elif bool(values.get("use_rag")) != (plan.retrieval is not None or bool(plan.sources)):
+        lost = (
+            "plan_of_other_arm",
+            'The plan below holds your edits, and was made with "Use my books" set the other way.',
+            "Press Plan again, or discard the plan.",
+        )
+    else:
+        return made
+    if plan_table.is_edited(plan, rows) or any((codes or {}).values()):
+        raise InputError(*lost)
+    return None
 
 
 def planned(values: dict[str, Any], plan: ScenePlan, rows: list[list[Any]]) -> VideoRequest:
