@@ -11,6 +11,8 @@ from t2v_studio.production.request import VideoRequest
 from t2v_studio.production.settle import lesson, seeded, settled
 from t2v_studio.settings import Settings
 
+OPEN_LENGTH = "The length changes with what is said in the end; Plan tells it."
+
 
 def foretold(request: VideoRequest, engine: Engine, settings: Settings) -> list[str]:
     """Sentences on the video that a request asks for; nothing is loaded, searched or asked of a language model.
@@ -18,27 +20,31 @@ def foretold(request: VideoRequest, engine: Engine, settings: Settings) -> list[
     Without a plan the scenes are those of the request's template. Raises StudioError for what cannot be made.
     """
     request = seeded(request)
-    plan = request.plan
-    if plan is None:
-        bare = request.model_copy(update={"use_rag": False, "use_llm_planner": False})
-        plan = plan_topic(lesson(bare), settings, None).plan
-    return _ahead(request, plan, engine, settings)[1]
+    if request.plan is not None:
+        return _ahead(request, request.plan, engine, settings)[2]
+    bare = request.model_copy(update={"use_rag": False, "use_llm_planner": False})
+    plan = plan_topic(lesson(bare), settings, None).plan
+    made, _, said = _ahead(request, plan, engine, settings)
+    timed = made.frames is not None or made.scene_frames is not None
+    return said if timed or bare == request else [*said, OPEN_LENGTH]
 
 
 def prompts_ahead(
     request: VideoRequest, plan: ScenePlan, engine: Engine, settings: Settings
 ) -> tuple[list[str], list[dict[str, Any]]]:
     """The sentences of `foretold` for a plan, and its prompts as the model's tokenizer reads them, where it has one."""
-    canvas, said = _ahead(request, plan, engine, settings)
+    _, canvas, said = _ahead(request, plan, engine, settings)
     final = getattr(engine, "final_prompts", None)
     prompts = final(plan, canvas) if final else []
     return [*said, *(notice for prompt in prompts for notice in prompt.notices)], [one.as_row() for one in prompts]
 
 
-def _ahead(request: VideoRequest, plan: ScenePlan, engine: Engine, settings: Settings) -> tuple[Canvas, list[str]]:
-    _, _, canvas, notices = settled(request, plan, engine, settings)
+def _ahead(
+    request: VideoRequest, plan: ScenePlan, engine: Engine, settings: Settings
+) -> tuple[VideoRequest, Canvas, list[str]]:
+    request, _, canvas, notices = settled(request, plan, engine, settings)
     beyond = getattr(engine, "range_notices", None)
-    return canvas, [_size(canvas), *notices, *(beyond(canvas) if beyond else [])]
+    return request, canvas, [_size(canvas), *notices, *(beyond(canvas) if beyond else [])]
 
 
 def _size(canvas: Canvas) -> str:

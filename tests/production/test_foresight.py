@@ -11,7 +11,7 @@ from t2v_studio.engines.diffusion.engine import DiffusionEngine
 from t2v_studio.engines.local.engine import LocalEngine
 from t2v_studio.planning.lesson import LessonRequest
 from t2v_studio.planning.planner import plan_topic
-from t2v_studio.production.foresight import foretold, prompts_ahead
+from t2v_studio.production.foresight import OPEN_LENGTH, foretold, prompts_ahead
 from t2v_studio.production.request import parse_request
 from t2v_studio.production.settle import settled
 from t2v_studio.settings import Settings
@@ -60,6 +60,15 @@ def test_what_the_local_engine_does_not_read_is_said(own: Settings) -> None:
     request = parse_request({"topic": "gradient descent", "guidance": 4, "seconds": 4})
     said = foretold(request, LocalEngine(), own)
     assert said == ["4 scenes, 120 frames, 30 fps: 4.0 s at 1280x720.", "Only --engine diffusion reads --guidance."]
+
+
+@pytest.mark.parametrize(
+    ("asked", "open_end"),
+    [({}, False), ({"use_rag": True}, True), ({"use_rag": True, "seconds": 20}, False), ({"use_llm_planner": True}, True)],
+)  # fmt: skip
+def test_a_length_that_follows_the_words_is_no_promise(own: Settings, asked: dict[str, Any], open_end: bool) -> None:
+    said = foretold(parse_request({"topic": "gradient descent", **asked}), LocalEngine(), own)
+    assert (OPEN_LENGTH in said) == open_end
 
 
 def test_the_settled_request_says_model_steps_and_guidance(engine: DiffusionEngine, own: Settings) -> None:
