@@ -73,11 +73,13 @@ class JobContext:
         self._between = between
         self._written = written
         self._stage = ""
+        self._place = (0, 0)
         self._written_at = float("-inf")
 
     def report(self, stage: str, step: int = 0, total: int = 0, message: str = "") -> None:
         """Write progress to the row: a new stage and the last step at once, the rest four times a second."""
         self.check_cancelled()
+        self._place = (step, total)
         now = time.monotonic()
         due = stage != self._stage or (total and step >= total) or now - self._written_at >= 1 / REPORTS_PER_SECOND
         if due:
@@ -95,6 +97,13 @@ class JobContext:
                     self._written()
         if self._between is not None:
             self._between()
+
+    def heard(self, tokens: int) -> None:
+        """A language model has written so many tokens of an answer, at the place that was reported last."""
+        if self._stage:
+            self.report(self._stage, *self._place, f"the language model has written {tokens:,} tokens")
+        else:
+            self.check_cancelled()
 
     def check_cancelled(self) -> None:
         """Raise CancelledError where a person asked to stop or the row was taken away."""

@@ -11,6 +11,7 @@ from t2v_studio.errors import CancelledError, StudioError
 from t2v_studio.jobs.context import JobContext
 from t2v_studio.jobs.model import Context, Job, Next
 from t2v_studio.jobs.queue import Queue
+from t2v_studio.planning.chat_model import listened
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,8 @@ def run_job(queue: Queue, job: Job, worker: str, handlers: Handlers, context: Jo
         return
     try:
         context.check_cancelled()
-        outcome = _handler(handlers, job.kind)(context, job)
+        with listened(context.heard):
+            outcome = _handler(handlers, job.kind)(context, job)
         if isinstance(outcome, Next):
             queue.hand_over(job.id, worker, outcome.lane, outcome.carry)
         else:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ from typing import Any
 import yaml
 
 from t2v_studio.errors import InputError, StudioError, UnavailableError, unknown_name
+from t2v_studio.machine import free_memory
 from t2v_studio.planning.tiny_chat import is_tiny, tiny_chat_folder
 from t2v_studio.settings import Settings
 from t2v_studio.workspace import SHIPPED, Workspace
@@ -102,6 +106,22 @@ def _fetched(root: Path, repo_id: str) -> str | None:
     return next((row["revision"] for row in reversed(rows) if row["repo_id"] == repo_id), None)
 
 
+_EAR: ContextVar[Callable[[int], None] | None] = ContextVar("ear", default=None)
+
+
+@contextmanager
+def listened(ear: Callable[[int], None]) -> Iterator[None]:
+    """Within it, `ear` hears after each token of an answer how many there are; what it raises ends the answer.
+
+    An answer takes minutes on a CPU: so a job shows that it is alive, and can be cancelled, whoever it is that asks.
+    """
+    before = _EAR.set(ear)
+    try:
+        yield
+    finally:
+        _EAR.reset(before)
+
+
 class ChatModel:
     """Ask with `chat(messages)`; a context manager that frees the model.
 
@@ -151,8 +171,9 @@ class ChatModel:
         try:
             with torch.inference_mode():
                 out = model.generate(
-                    **asked, **drawn, max_new_tokens=min(most, room), max_time=LONGEST_S, pad_token_id=_pad(tokenizer)
-                )
+                    **asked, **drawn, max_new_tokens=min(most, room), max_time=LONGEST_S, pad_token_id=_pad(tokenizer),
+                    stopping_criteria=_heard(length),
+                )  # fmt: skip
         except (RuntimeError, ValueError) as error:
             raise StudioError(failed, f"it failed while it wrote ({error})") from error
         return str(tokenizer.decode(out[0, length:], skip_special_tokens=True))
@@ -160,7 +181,6 @@ class ChatModel:
 
 def _load(folder: Path, adapter: Path | None, use: Use) -> tuple[Any, Any]:
     """Tokenizer and model from local files alone, never with code of their own."""
-    import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
@@ -176,7 +196,7 @@ def _load(folder: Path, adapter: Path | None, use: Use) -> tuple[Any, Any]:
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,
-            dtype=torch.bfloat16 if _device() == "cuda" else "auto",
+            dtype=_precision(folder),
         )
     except (OSError, ValueError, KeyError) as error:
         raise UnavailableError(
@@ -235,6 +255,35 @@ def _device() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _precision(folder: Path) -> Any:
+    """bfloat16 on a card; on a CPU that has no instructions for it float32, where memory holds that.
+
+    Emulated, bfloat16 runs at half the speed of float32 and less.
+    """
+    import torch
+
+    if _device() == "cuda":
+        return torch.bfloat16
+    stored = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    native = torch.cpu._is_avx512_bf16_supported()  # type: ignore[no-untyped-call]
+    return "auto" if native or 2.5 * stored > free_memory() else torch.float32
+
+
+def _heard(asked: int) -> Any:
+    """Stopping criteria that stop nothing, and tell who listens of each token after the `asked` ones."""
+    from transformers import StoppingCriteria, StoppingCriteriaList
+
+    ear = _EAR.get()
+
+    class Heard(StoppingCriteria):  # type: ignore[misc]
+        def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
+            assert ear is not None
+            ear(input_ids.shape[1] - asked)
+            return input_ids.new_zeros(input_ids.shape[0], dtype=bool)
+
+    return StoppingCriteriaList([Heard()] if ear else [])
 
 
 def _pad(tokenizer: Any) -> int | None:

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from t2v_studio.errors import StudioError
+from t2v_studio.errors import CancelledError, StudioError
 from t2v_studio.planning.lesson import LessonRequest
 from t2v_studio.planning.plan import PlannerNote
 from t2v_studio.planning.templates import Template, TemplateScene, TemplateStep
@@ -76,6 +76,8 @@ def draft(lesson: LessonRequest, template: Template, generate: Generate, model: 
     for repaired in (False, True):
         try:
             answer = generate(messages)
+        except CancelledError:
+            raise
         except StudioError as error:
             reasons.append(error.message)
             break

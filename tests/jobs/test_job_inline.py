@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import re
 import signal
 import threading
 import time
@@ -24,6 +25,7 @@ from t2v_studio.jobs.roster import Roster
 from t2v_studio.jobs.running import error_form, raise_error
 from t2v_studio.jobs.supervisor import exit_text, prune_logs, reconcile, supervised, worker_environment
 from t2v_studio.jobs.worker import settings_mark
+from t2v_studio.production.request import parse_request
 from t2v_studio.settings import Settings, load_settings
 from t2v_studio.studio import Studio
 from t2v_studio.workspace import Workspace
@@ -120,6 +122,24 @@ def test_cancel_from_another_thread(studio: Studio) -> None:
         studio.wait(job.id, watch)
     assert studio.job(job.id).state == "cancelled"
     assert studio.cancel(job.id).state == "cancelled"
+
+
+def test_a_language_model_shows_its_tokens_and_is_cancelled_in_the_middle_of_an_answer(settings: Settings) -> None:
+    studio = Studio(settings)
+    wish = {"topic": "gradient descent", "use_llm_planner": True, "planner_model_id": "tiny-llama"}
+    job = studio.submit_plan(parse_request(wish))
+    said: list[str] = []
+
+    def watch(row: Job) -> None:
+        if "tokens" in row.message:
+            said.append(row.message)
+            Studio(settings).cancel(row.id)
+
+    with pytest.raises(errors.CancelledError):
+        studio.wait(job.id, watch)
+    ended = studio.job(job.id)
+    assert ended.state == "cancelled" and len(said) == 1
+    assert re.fullmatch(r"the language model has written \d{1,3} tokens", said[0])
 
 
 def test_cancel_while_queued(studio: Studio) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import chat_models
 import pytest
 
-from t2v_studio.errors import StudioError, UnavailableError
-from t2v_studio.planning.chat_model import ADAPTER_CONFIG, ADAPTER_WEIGHTS, ChatModel, Use
+from t2v_studio.errors import CancelledError, StudioError, UnavailableError
+from t2v_studio.planning import chat_model
+from t2v_studio.planning.chat_model import ADAPTER_CONFIG, ADAPTER_WEIGHTS, ChatModel, Use, listened
 
 ASKED = [{"role": "user", "content": "Write."}]
 USE = Use("prompt_writer", "writer", "Name a writer.", most_tokens=16)
@@ -82,3 +83,34 @@ def test_its_codes_are_those_of_who_asks(tmp_path: Path) -> None:
     with ChatModel(folder, use=USE) as chat, pytest.raises(StudioError, match="no room") as failed:
         chat(ASKED)
     assert failed.value.code == "writer_failed"
+
+
+def test_who_listens_hears_every_token_and_can_end_the_answer(base: Path) -> None:
+    heard: list[int] = []
+
+    def ear(tokens: int) -> None:
+        heard.append(tokens)
+        if tokens == 5:
+            raise CancelledError
+
+    silent = answer(base)
+    with listened(heard.append):
+        assert answer(base) == silent
+    assert heard and heard == list(range(1, len(heard) + 1))
+    heard.clear()
+    with pytest.raises(CancelledError), listened(ear):
+        answer(base)
+    assert heard == [1, 2, 3, 4, 5]
+    assert answer(base) == silent and heard == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(("native", "free", "expected"), [(True, 1e12, "auto"), (False, 1e12, "float32"), (False, 1, "auto")])  # fmt: skip
+def test_bfloat16_is_not_emulated_where_memory_holds_float32(
+    base: Path, monkeypatch: pytest.MonkeyPatch, native: bool, free: float, expected: str
+) -> None:
+    import torch
+
+    monkeypatch.setattr(chat_model, "_device", lambda: "cpu")
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
+    monkeypatch.setattr(chat_model, "free_memory", lambda: free)
+    assert str(chat_model._precision(base)).removeprefix("torch.") == expected

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from t2v_studio.datasets.text_pairs.rows import TextPair
-from t2v_studio.errors import StudioError
+from t2v_studio.errors import CancelledError, StudioError
 
 Messages = list[dict[str, str]]
 Ask = Callable[..., str]
@@ -56,6 +56,8 @@ def answered(
                 messages = asked(pair, nearest(pair) if who.examples else [])
                 answer.texts.append(ask(messages))
                 answer.texts += [ask(messages, temperature=TEMPERATURE, seed=seed) for seed in range(1, tries)]
+            except CancelledError:
+                raise
             except StudioError as error:
                 answer.error = str(error)
             found.append(answer)

@@ -13,6 +13,7 @@ from typing import Any
 from t2v_studio.engines.diffusion.families.base import Family, Source
 from t2v_studio.engines.diffusion.memory_plan import MemoryPlan, PartBytes
 from t2v_studio.errors import InputError
+from t2v_studio.machine import free_memory
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ def free_bytes(device: str) -> float:
     import torch
 
     if device == "cpu":
-        return _free_host()
+        return free_memory()
     free, total = torch.cuda.mem_get_info(device)
     used = torch.cuda.memory_allocated(device)
     share = torch.cuda.get_per_process_memory_fraction(device) * total
@@ -114,7 +115,7 @@ def _laid_out(family: Family, source: Source, name: str, plan: MemoryPlan, dtype
             offload_type="leaf_level",
             use_stream=plan.device != "cpu",
             record_stream=plan.device != "cpu",
-            low_cpu_mem_usage=_free_host() < 2 * _weight_bytes(model),
+            low_cpu_mem_usage=free_memory() < 2 * _weight_bytes(model),
         )
     elif not direct:
         model.to(plan.device)
@@ -155,14 +156,3 @@ def _header_numbers(path: Path) -> int:
                 count *= side
             total += count
     return total
-
-
-def _free_host() -> float:
-    """Main memory that can be had without swapping."""
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return float(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return float("inf")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from t2v_studio.engines.diffusion.prompts import FinalPrompt
-from t2v_studio.errors import StudioError
+from t2v_studio.errors import CancelledError, StudioError
 from t2v_studio.planning.plan import Scene, ScenePlan, Written
 from t2v_studio.planning.prompt_writing import MOST_WORDS, asked, mend, read_answer, rewritten
 from t2v_studio.planning.prompts import EVIDENCE, OWN, evidence_sentences, parts_of
@@ -117,6 +117,8 @@ class _Scene:
                 usable = made
                 self._must_keep(made)
                 return self._note(made, True, mended="asked again" if again else "", reason=first)
+            except CancelledError:
+                raise
             except StudioError as error:
                 first, reason = first or error.message, error.message
                 break
