@@ -10,6 +10,8 @@ import typer
 from t2v_studio.cli.output import JsonFlag, confirm_sending, follow, note, print_json, say, table
 from t2v_studio.studio import Studio
 
+MOST_WARNINGS = 5
+"""Of a dry run: near-copies alone may be hundreds."""
 Adapter = Annotated[str, typer.Argument(help="Id or name of a language model's adapter (see `t2v adapters list`).")]
 
 
@@ -144,10 +146,11 @@ def show_dry_run(found: dict[str, Any], json: bool) -> None:
     say(f"\ncheckpoints {stored['checkpoints_bytes'] / 1e6:,.1f} MB, free {stored['free_bytes'] / 1e9:,.0f} GB")
     for row in found["refused"]:
         note(f"refused: {row['row']}: {row['reason']}")
-    for one in found["findings"]:
-        if one["severity"] != "note":
-            note(f"{one['severity']}: {one['row']}: {one['reason']}")
-    if found["counts"].get("note"):
-        note(f"{found['counts']['note']} notes: see t2v dataset validate")
+    for severity, most in (("error", None), ("warning", MOST_WARNINGS)):
+        for one in [one for one in found["findings"] if one["severity"] == severity][:most]:
+            note(f"{severity}: {one['row']}: {one['reason']}")
+    counts = found["counts"]
+    if counts.get("warning", 0) > MOST_WARNINGS or counts.get("note"):
+        note(f"{counts.get('warning', 0)} warnings and {counts.get('note', 0)} notes in all: see t2v dataset validate")
     for words in found["notices"]:
         note(f"note: {words}")

@@ -125,7 +125,7 @@ def _show_plan(scene_plan: ScenePlan, prompts: list[dict[str, Any]] | None = Non
 def _show_written(note: Written) -> None:
     """What a prompt writer made of a scene, before what stands now."""
     if note.taken:
-        say(f"   written by {note.writer}{f' ({note.mended})' if note.mended else ''}")
+        say(f"   written by {note.name}{f' ({note.mended})' if note.mended else ''}")
         say(f"   before: {' '.join(note.prompt_before.split())}\n   negative before: {note.negative_before}")
     else:
         say(f"   the rules' prompt stays: {note.reason}")

@@ -176,10 +176,9 @@ class TextDesk:
         from t2v_studio.datasets.text_pairs import kept
         from t2v_studio.planning.chat_model import Use, chat_model_folder
 
-        files = kept.files_of(kept.find(self._workspace, name))
         use = Use("tokenizer", "tokenizer", "Choose a chat model that is here.")
         folder = chat_model_folder(tokenizer, self.settings, use) if tokenizer else None
-        return self.validate(files, tokenizer=folder, max_length=max_length)
+        return self.validate([kept.find(self._workspace, name)], tokenizer=folder, max_length=max_length)
 
     @property
     def _workspace(self) -> Workspace:

@@ -53,6 +53,11 @@ class Written(_Strict):
     prompt_before: str
     negative_before: str
 
+    @property
+    def name(self) -> str:
+        """The writer's name without the folders that it lies in."""
+        return self.writer.rstrip("/").rpartition("/")[2]
+
 
 class Scene(_Strict):
     """A few steps on one diagram."""

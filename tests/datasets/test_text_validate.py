@@ -195,6 +195,18 @@ def test_files_of_all_formats_and_broken_lines(tmp_path: Path) -> None:
         read_sets([tmp_path / "bad.json"])
 
 
+def test_a_folder_that_combine_made_is_read_without_what_lies_beside_its_rows(tmp_path: Path) -> None:
+    rows = written(
+        tmp_path / "rows.jsonl", [pair("A circle", CIRCLE), pair("A square", SQUARE), pair("A circle", CIRCLE)]
+    )
+    TextDesk(Settings()).combine([rows], tmp_path / "set")
+    assert {"train.jsonl", "test.jsonl", "counts.json", "dropped.jsonl"} <= {
+        one.name for one in (tmp_path / "set").iterdir()
+    }
+    found = TextDesk(Settings()).validate([tmp_path / "set"])
+    assert found["rows"] == 2 and found["ok"]
+
+
 def test_near_copies_hang_together_in_groups() -> None:
     base = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
     texts = [base, base + " sixteen", "something that is wholly another text than these are", base.upper(), ""]

@@ -22,7 +22,7 @@ from t2v_studio.settings import load_settings
 from t2v_studio.workspace import Workspace
 from training.answer import answer
 from training.text.base import Base, base_of, hold, load_tokenizer
-from training.text.rows import Encoded, coloured, encode, read_text_set, set_files
+from training.text.rows import Encoded, coloured, encode, read_text_set
 from training.text.targets import linear_layers, matched
 
 GIB = 2**30
@@ -44,7 +44,7 @@ def estimate(recipe: TextRecipe, dataset: Path, base: Base, workspace: Workspace
     tokenizer = load_tokenizer(base)
     rows = [encode(tokenizer, pair, recipe.max_length) for pair in data.train]
     lengths = [row.full for row in rows]
-    report = validate(read_sets(set_files(dataset)), tools=CodeTools()).as_dict()
+    report = validate(read_sets([dataset]), tools=CodeTools()).as_dict()
     model = meta_model(base)
     targets = matched(model, recipe)
     weights, trainable = parameters(model, recipe, targets)

@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from t2v_studio.adapters.text_recipe import TextRecipe
-from t2v_studio.datasets.text_pairs.files import SUFFIXES, Read, read_sets
+from t2v_studio.datasets.text_pairs.files import Read, read_sets
 from t2v_studio.datasets.text_pairs.rows import Message, RowError, TextPair, normalised
 from t2v_studio.errors import InputError
 
 IGNORED = -100
 """Label of a token that carries no loss."""
-LEFT_OUT = ("rejected.jsonl", "dropped.jsonl", "failed.jsonl", "review.jsonl")
-"""What the studio's own dataset commands write beside a set."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ def read_text_set(path: Path, recipe: TextRecipe) -> TextSet:
     """The rows of a file, or of a folder with train and test. Raises InputError where nothing is left to learn from."""
     pairs: dict[str, list[TextPair]] = {"train": [], "test": []}
     refused = []
-    for row in read_sets(set_files(path)):
+    for row in read_sets([path]):
         try:
             pair = _usable(row, recipe.system)
         except RowError as error:
@@ -76,21 +74,6 @@ def read_text_set(path: Path, recipe: TextRecipe) -> TextSet:
     if not held_out:
         notices.append("Nothing is held out, so nothing says when the model begins to learn by heart.")
     return TextSet(train, held_out, refused, notices)
-
-
-def set_files(path: Path) -> list[Path]:
-    """The file, or the files of a folder without what was refused from the set."""
-    if not path.is_dir():
-        return [path]
-
-    def is_rows(one: Path) -> bool:
-        name = one.name
-        return one.suffix.lower() in SUFFIXES and not name.endswith(LEFT_OUT) and name != "counts.json"
-
-    found = sorted(one for one in path.iterdir() if one.is_file() and is_rows(one))
-    if not found:
-        raise InputError("no_rows", f"dataset: there is no set in {path.name}.", "Make one: t2v dataset combine")
-    return found
 
 
 def _usable(row: Read, system: str) -> TextPair:

@@ -15,6 +15,8 @@ from t2v_studio.production.packs_run import write_whole
 
 SUFFIXES = (".jsonl", ".json", ".csv")
 MOST_BYTES = 256 * 2**20
+NO_ROWS = ("dropped.jsonl", "rejected.jsonl", "failed.jsonl", "review.jsonl", "counts.json")
+"""How the names of files end that lie beside a set and are no part of it."""
 SPLIT_NAMES = {"train": "train", "test": "test", "val": "val", "validation": "val", "valid": "val", "eval": "val"}
 
 
@@ -29,20 +31,21 @@ class Read:
 
 
 def read_sets(paths: Iterable[Path]) -> list[Read]:
-    """Rows of files, or of the .jsonl, .json and .csv files of folders. A bad line is a row with a fault.
+    """Rows of files, or of the sets in folders. A bad line is a row with a fault.
 
     The split is the row's own field, the key of a JSON object of lists, or the first word of the file's name.
     Raises NotFoundError, InputError, LimitError.
     """
-    files = [file for path in paths for file in _files(Path(path).expanduser())]
-    return [row for file in files for row in read_file(file)]
+    return [row for path in paths for file in set_files(Path(path).expanduser()) for row in read_file(file)]
 
 
-def _files(path: Path) -> list[Path]:
+def set_files(path: Path) -> list[Path]:
+    """The file, or the files of a folder that hold rows. Raises NotFoundError where there are none."""
     if path.is_dir():
-        found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+        found = [file for file in sorted(path.iterdir()) if file.suffix.lower() in SUFFIXES and file.is_file()]
+        found = [file for file in found if not file.name.endswith(NO_ROWS)]
         if not found:
-            raise NotFoundError("no_rows", f"There is no set in {path}.", f"Files end in {', '.join(SUFFIXES)}.")
+            raise NotFoundError("no_rows", f"There is no set in {path.name}.", f"Files end in {', '.join(SUFFIXES)}.")
         return found
     if not path.is_file():
         raise NotFoundError("no_rows", f"There is no file {path}.", "Name a .jsonl, .json or .csv file, or a folder.")

@@ -9,14 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from t2v_studio.datasets.text_pairs.files import SUFFIXES, read_file
+from t2v_studio.datasets.text_pairs.files import read_file, set_files
 from t2v_studio.errors import InputError, NotFoundError
 from t2v_studio.workspace import Workspace, new_id
 
 NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,59}$")
-BESIDE = (".dropped.jsonl", ".rejected.jsonl", ".failed.jsonl", ".review.jsonl")
-NO_ROWS = ("dropped.jsonl", "counts.json")
-"""Files of a set that hold no rows to train on."""
 
 
 def folder_of(workspace: Workspace) -> Path:
@@ -31,19 +28,13 @@ def find(workspace: Workspace, name: str) -> Path:
     return folder
 
 
-def files_of(folder: Path) -> list[Path]:
-    """The files of a set that hold rows."""
-    found = (path for path in folder.iterdir() if path.is_file() and path.suffix.lower() in SUFFIXES)
-    return sorted(path for path in found if path.name not in NO_ROWS and not path.name.endswith(BESIDE))
-
-
 def rows(workspace: Workspace) -> list[dict[str, Any]]:
     """A row a set, newest first: name, path, files, bytes, made_at."""
     root = folder_of(workspace)
     folders = [one for one in root.iterdir() if NAME.match(one.name) and one.is_dir()] if root.is_dir() else []
     found = []
     for folder in folders:
-        files = files_of(folder)
+        files = _files(folder)
         newest = max((path.stat().st_mtime for path in files), default=folder.stat().st_mtime)
         found.append(
             {
@@ -63,9 +54,7 @@ def add(workspace: Workspace, paths: Iterable[Path], name: str = "") -> str:
     Raises InputError, NotFoundError, LimitError.
     """
     paths = [Path(path).expanduser() for path in paths]
-    files = [file for path in paths for file in (files_of(path) if path.is_dir() else [path])]
-    if not files:
-        raise InputError("no_rows", "There is no set of rows.", f"Files end in {', '.join(SUFFIXES)}.")
+    files = [file for path in paths for file in set_files(path)]
     wanted = name.strip().lower() or _plain(paths[0].stem)
     if not NAME.match(wanted):
         raise InputError("bad_name", f"name: {name[:60]!r} cannot be used.", "Use letters, digits, dots and dashes.")
@@ -78,8 +67,6 @@ def add(workspace: Workspace, paths: Iterable[Path], name: str = "") -> str:
     work.mkdir(parents=True)
     try:
         for file in files:
-            if not file.is_file():
-                raise NotFoundError("no_rows", f"There is no file {file.name}.", "Check the path.")
             read_file(file)
             shutil.copyfile(file, work / file.name)
         work.rename(root / wanted)
@@ -94,6 +81,13 @@ def remove(workspace: Workspace, name: str) -> None:
     gone = folder.with_name(f".{new_id('gone')}")
     folder.rename(gone)
     shutil.rmtree(gone)
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        return set_files(folder)
+    except NotFoundError:
+        return []
 
 
 def _plain(text: str) -> str:

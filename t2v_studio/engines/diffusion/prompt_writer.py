@@ -88,7 +88,7 @@ def said(plan: ScenePlan) -> list[str]:
     if not found:
         return []
     taken = sum(one.taken for _, one in found)
-    first = f"The prompt writer {found[0][1].writer} wrote the prompts of {taken} of {len(plan.scenes)} scenes."
+    first = f"The prompt writer {found[0][1].name} wrote the prompts of {taken} of {len(plan.scenes)} scenes."
     return [first, *(f"Scene {n}: the rules' prompt stays ({one.reason})." for n, one in found if not one.taken)]
 
 

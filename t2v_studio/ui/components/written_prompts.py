@@ -12,7 +12,7 @@ def prompts(plan: ScenePlan) -> str:
     if not asked:
         return ""
     taken = sum(note.taken for _, _, note in asked)
-    head = f"Prompts by {asked[0][2].writer}: {taken} of {markup.plural(len(plan.scenes), 'scene')} written"
+    head = f"Prompts by {asked[0][2].name}: {taken} of {markup.plural(len(plan.scenes), 'scene')} written"
     body = "".join(_scene(number, scene, note) for number, scene, note in asked)
     return f'<details class="t2-written"><summary>{markup.text(head)}</summary>{body}</details>'
 

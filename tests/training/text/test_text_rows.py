@@ -10,7 +10,7 @@ import pytest
 from text_rows import code, small, write_set
 
 from t2v_studio.datasets.text_pairs.rows import Message, TextPair
-from t2v_studio.errors import InputError
+from t2v_studio.errors import InputError, NotFoundError
 from training.text.rows import IGNORED, coloured, encode, encode_all, read_text_set, split
 
 THINKING = (
@@ -131,5 +131,5 @@ def test_nothing_to_learn_from_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="all of its rows are test rows"):
         read_text_set(tmp_path, small())
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no set"):
+    with pytest.raises(NotFoundError, match="no set"):
         read_text_set(tmp_path / "empty", small())
