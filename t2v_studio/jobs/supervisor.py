@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import signal
@@ -28,6 +29,9 @@ TICK_S = 0.5
 SETTLE_S = 4.0
 """The first page comes before workers that nobody has asked for."""
 LOG_LINES = 20
+_CRASH = "Fatal Python error: "
+_CRASH_LINES = 2000
+"""faulthandler writes up to 100 threads of up to 100 frames; the pools of a drawing worker are far from that."""
 KEPT_JOBS = 500
 _HOUSEKEEPING_S = 300.0
 _WORKER_LOG_BYTES = 4_000_000
@@ -282,7 +286,7 @@ def _ending(row: WorkerRow, status: int | None, tail: list[str]) -> str:
         ("Bus error", "SIGBUS"),
         ("Floating", "SIGFPE"),
     ):
-        if f"Fatal Python error: {phrase}" in text:
+        if f"{_CRASH}{phrase}" in text:
             return f"was ended by {name}"
     return "ended without a word"
 
@@ -298,7 +302,19 @@ def exit_text(status: int) -> str:
 
 
 def _tail(workspace: Workspace, job_id: str) -> list[str]:
-    return read_tail(workspace.job_log(job_id), LOG_LINES) if job_id else []
+    """The last lines of a job's log. Of a crash: what came before it, its name, and the stack of the thread that fell.
+
+    The dump of a crash lists the other threads first, and after the stack the extension modules: they could push all
+    else out of a plain tail.
+    """
+    lines = read_tail(workspace.job_log(job_id), _CRASH_LINES) if job_id else []
+    crash = next((i for i in reversed(range(len(lines))) if lines[i].startswith(_CRASH)), None)
+    if crash is None:
+        return lines[-LOG_LINES:]
+    dump = lines[crash + 1 :]
+    start = next((i for i, line in enumerate(dump) if line.startswith("Current thread")), 0)
+    stack = list(itertools.takewhile(str.strip, dump[start:]))
+    return [*lines[max(0, crash - LOG_LINES // 2) : crash + 1], *stack[:LOG_LINES]]
 
 
 def read_tail(path: Path, lines: int, limit_bytes: int = 256_000) -> list[str]:

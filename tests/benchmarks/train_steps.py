@@ -1,9 +1,10 @@
 """CPU seconds a training step: ours, a bare diffusers and peft loop, and DiffSynth-Studio where it is installed.
 
-    python tests/benchmarks/train_steps.py [--steps 200] [--diffsynth PYTHON]
+    python tests/benchmarks/train_steps.py [--steps 200] [--diffsynth PYTHON] [--width 128] [--blocks 4] [--clip 1.0]
     python tests/benchmarks/train_steps.py --gpu            full-size random Wan 1.3B on a CUDA card
 
-Tiny random Wan (128 wide, 4 blocks, 320 tokens, text 512 x 4096), rank 16 on q, k, v, o, batch 1, fp32, one thread.
+Random Wan (128 wide, 4 blocks unless asked otherwise; 320 tokens, text 512 x 4096), rank 16 on q, k, v, o, batch 1, fp32,
+one thread. DiffSynth never clips: --clip 0 takes that work from the other two.
 Process time, because machines are shared. All rows run side by side, five steps each in turn; a ratio is the median of
 the turns' ratios to the bare loop's turn beside it, which a slow minute of the machine does not move.
 
@@ -31,7 +32,8 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
-WIDTH, HEADS, BLOCKS, FFN, TEXT, TOKENS = 128, 4, 4, 512, 4096, 512
+WIDTH, BLOCKS, CLIP = 128, 4, 1.0
+HEAD, TEXT, TOKENS = 32, 4096, 512
 SHAPE = (1, 16, 5, 16, 16)
 RANK, ALPHA, RATE = 16, 32, 1e-4
 TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]
@@ -87,8 +89,8 @@ def transformer() -> Any:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     return WanTransformer3DModel(
-        patch_size=(1, 2, 2), num_attention_heads=HEADS, attention_head_dim=WIDTH // HEADS, in_channels=16,
-        out_channels=16, text_dim=TEXT, freq_dim=256, ffn_dim=FFN, num_layers=BLOCKS, cross_attn_norm=True,
+        patch_size=(1, 2, 2), num_attention_heads=WIDTH // HEAD, attention_head_dim=HEAD, in_channels=16,
+        out_channels=16, text_dim=TEXT, freq_dim=256, ffn_dim=4 * WIDTH, num_layers=BLOCKS, cross_attn_norm=True,
         qk_norm="rms_norm_across_heads", rope_max_seq_len=1024,
     )  # fmt: skip
 
@@ -115,7 +117,8 @@ def bare(folder: Path, checkpointing: bool) -> Worker:
         noisy = (1 - sigma) * z + sigma * eps
         out = model(hidden_states=noisy, timestep=1000 * sigma, encoder_hidden_states=text, return_dict=False)[0]
         torch.nn.functional.mse_loss(out, eps - z).backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        if CLIP:
+            torch.nn.utils.clip_grad_norm_(parameters, CLIP)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
 
@@ -195,8 +198,8 @@ def diffsynth(folder: Path, checkpointing: bool) -> Worker:
             super().__init__()
             self.pipe = WanVideoPipeline(device="cpu", torch_dtype=torch.float32)
             self.pipe.dit = WanModel(
-                dim=WIDTH, in_dim=16, ffn_dim=FFN, out_dim=16, text_dim=TEXT, freq_dim=256, eps=1e-6,
-                patch_size=(1, 2, 2), num_heads=HEADS, num_layers=BLOCKS, has_image_input=False,
+                dim=WIDTH, in_dim=16, ffn_dim=4 * WIDTH, out_dim=16, text_dim=TEXT, freq_dim=256, eps=1e-6,
+                patch_size=(1, 2, 2), num_heads=WIDTH // HEAD, num_layers=BLOCKS, has_image_input=False,
             )  # fmt: skip
             self.pipe = self.split_pipeline_units("sft:train", self.pipe, None, "dit")
             self.switch_pipe_to_training_mode(self.pipe, None, "dit", "q,k,v,o", lora_rank=RANK, task="sft:train")
@@ -268,7 +271,7 @@ def trainer_on(folder: Path, checkpointing: bool, run: Any = None) -> Any:
     recipe = Recipe(
         model="bench", dtype="fp32", latents_dtype="fp32", rank=RANK, alpha=ALPHA, lora_dropout=0, accumulation=1,
         schedule="constant", warmup_steps=0, learning_rate=RATE, checkpointing=int(checkpointing), workers=0,
-        prompt_dropout=0, steps=100_000, flow_shift=3.0,
+        prompt_dropout=0, steps=100_000, flow_shift=3.0, clip_norm=CLIP,
     )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     model = transformer()
@@ -314,6 +317,7 @@ class Row:
         self.name, self.checkpointing, self.seconds = name, checkpointing, []
         read, write = os.pipe()
         argv = [python, __file__, "--worker", name, "--tell", str(write)]
+        argv += [f"--width={WIDTH}", f"--blocks={BLOCKS}", f"--clip={CLIP}"]
         argv += ["--checkpointing"] if checkpointing else []
         self._process = subprocess.Popen(
             argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, pass_fds=[write]
@@ -378,15 +382,19 @@ def compare(steps: int, python: str) -> None:
 
 
 def main() -> None:
-    global TELL
+    global TELL, WIDTH, BLOCKS, CLIP
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=0)
     parser.add_argument("--diffsynth", default="", metavar="PYTHON", help="Python of the environment that holds it.")
+    parser.add_argument("--width", type=int, default=WIDTH, help=f"A multiple of {HEAD}.")
+    parser.add_argument("--blocks", type=int, default=BLOCKS)
+    parser.add_argument("--clip", type=float, default=CLIP, help="0 does not clip.")
     parser.add_argument("--gpu", action="store_true")
     parser.add_argument("--worker", choices=sorted(WORKERS), help=argparse.SUPPRESS)
     parser.add_argument("--tell", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--checkpointing", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    WIDTH, BLOCKS, CLIP = asked.width, asked.blocks, asked.clip
     if asked.gpu:
         from train_gpu import gpu  # beside this file
 

@@ -82,7 +82,10 @@ def test_a_segfault_is_named_and_the_next_job_runs(supervisor: Supervisor, queue
     assert lost.state == "lost"
     assert lost.error is not None
     assert "SIGSEGV" in lost.error["message"]
-    assert any("last words" in line for line in lost.error["details"]["log"])
+    log = "\n".join(lost.error["details"]["log"])
+    assert "last words" in log
+    assert "in segfault" in log, "the stack of the thread that fell"
+    assert "Thread 0x" not in log.split("Current thread 0x")[0], "and of no other"
     assert ended(queue, second).state == "succeeded"
     assert supervised(supervisor.workspace)
 
