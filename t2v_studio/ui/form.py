@@ -119,6 +119,19 @@ def switch(name: str, label: str, **more: Any) -> gr.Checkbox:
     )
 
 
+def listed(options: list[tuple[str, str]], now: Any, otherwise: Any) -> gr.Dropdown:
+    """A choice with what is there now. What stands in it is left alone where it is still there.
+
+    The page reads `now` when it asks; by the time of the answer another listener may have chosen something else.
+    """
+    known = {value for _, value in options}
+    if isinstance(now, list):
+        kept: Any = [value for value in now if value in known]
+    else:
+        kept = now if now in known else otherwise
+    return gr.Dropdown(options) if kept == now else gr.Dropdown(options, value=kept)
+
+
 def radio(name: str, label: str, **more: Any) -> gr.Radio:
     return gr.Radio(
         more.pop("options", choices(name)),

@@ -1,4 +1,6 @@
-"""The Train tab: a video LoRA trained to its end over a reload, and a text set dropped, checked and taken away."""
+"""The Train tab: a video LoRA trained to its end over a reload and worn by the next video, and a text set dropped,
+checked and taken away.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,8 @@ from typing import Any
 import pytest
 from conftest import choose_tab, served, visit
 
+from t2v_studio.studio import Studio
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "datasets"))
 
 from training_clips import clips_once, copied
@@ -19,14 +23,17 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture
-def address(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def served_clips(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Studio]]:
     """An app over scored clips, with one saved manifest of them."""
     with served(copied(clips_once(tmp_path_factory), tmp_path / "home").home) as (url, studio):
         studio.manifests.build()
-        yield url
+        yield url, studio
 
 
-def test_a_training_lives_over_a_reload_and_a_set_is_checked(chromium: Any, address: str, tmp_path: Path) -> None:
+def test_a_training_lives_over_a_reload_and_its_lora_is_worn(
+    chromium: Any, served_clips: tuple[str, Studio], tmp_path: Path
+) -> None:
+    address, studio = served_clips
     context = chromium.new_context(viewport={"width": 1280, "height": 720})
     tab = context.new_page()
     tab.set_default_timeout(90_000)
@@ -43,8 +50,20 @@ def test_a_training_lives_over_a_reload_and_a_set_is_checked(chromium: Any, addr
     choose_tab(tab, "Train")
     tab.locator("#train-status .t2-chip.good", has_text="Finished").wait_for(timeout=180_000)
     assert "From the page" in tab.inner_text("#train-status")
-    tab.locator("#train-table [data-act=use]").first.wait_for()
 
+    before = {row["id"] for row in studio.videos()}
+    tab.locator("#train-table [data-act=use]").first.click()
+    tab.locator("#lora-note", has_text="rank").wait_for()
+    tab.fill("#topic textarea", "gradient descent")
+    tab.click("#generate-button")
+    tab.locator("#made-video video").wait_for(timeout=300_000)
+    (made,) = {row["id"] for row in studio.videos()} - before
+    record = studio.video(made)
+    (card,) = studio.adapters.rows()
+    assert record.request.adapter == card["id"]
+    assert {scene.details["adapter"]["scale"] for scene in record.scenes} == {card["scale"]}
+
+    choose_tab(tab, "Train")
     rows = [{"instruction": f"Say {n}.", "output": f"Number {n}."} for n in range(4)] + [
         {"instruction": "", "output": "x"}
     ]

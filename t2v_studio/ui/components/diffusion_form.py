@@ -56,7 +56,7 @@ def build(made: dict[str, Any]) -> gr.Accordion:
 
 
 def _lora(made: dict[str, Any]) -> None:
-    with gr.Accordion("LoRA", open=False, elem_id="lora"):
+    with gr.Accordion("LoRA", open=False, elem_id="lora") as made["lora"]:
         with gr.Row():
             made["adapter"] = _choice("adapter", "LoRA", [NO_ADAPTER])
             low, high, usual = SCALE

@@ -73,15 +73,9 @@ def _wire_lists(page: Page, controls: dict[str, Any]) -> None:
     @guarded
     def refresh(*now: str) -> Any:
         found = lists(studio, now[0])
-        kept = [
-            value if value in {known for _, known in found[name]} else ""
-            for name, value in zip(LISTED, now, strict=True)
-        ]
-        return (
-            *(gr.Dropdown(found[name], value=value) for name, value in zip(LISTED, kept, strict=True)),
-            diffusion_form.model_note(studio, kept[0]),
-            *diffusion_form.effect_notes(studio),
-        )
+        lines = [form.listed(found[name], value, "") for name, value in zip(LISTED, now, strict=True)]
+        model = now[0] if now[0] in {known for _, known in found["model_id"]} else ""
+        return (*lines, diffusion_form.model_note(studio, model), *diffusion_form.effect_notes(studio))
 
     inputs = [controls[name] for name in LISTED]
     effects = [controls[f"{switch}_effect"] for switch in diffusion_form.SWITCHES]
@@ -104,17 +98,22 @@ def _wire_choices(studio: Studio, controls: dict[str, Any]) -> None:
         return [sets.get(field, gr.skip()) for field in diffusion_form.FILLED]
 
     @guarded
-    def choose(adapter: str) -> Any:
+    def told(adapter: str) -> Any:
         row = studio.adapters.row(adapter) if adapter else {}
         return (
-            diffusion_form.scale_of(studio, adapter),
+            gr.Accordion(open=True) if adapter else gr.skip(),
             diffusion_form.lora_note(studio, adapter),
             gr.Textbox(placeholder=row.get("trigger") or "the card's own"),
         )
 
-    worn = [controls[name] for name in ("lora_scale", "lora_note", "lora_trigger")]
     controls["preset"].input(fill, [controls["preset"], controls["adapter"]], filling, **QUIET)
-    controls["adapter"].input(choose, controls["adapter"], worn, **QUIET)
+    controls["adapter"].input(
+        guarded(lambda adapter: diffusion_form.scale_of(studio, adapter)), controls["adapter"], controls["lora_scale"], **QUIET
+    )  # fmt: skip
+    # whoever chose it: a person, a training or a video made again
+    controls["adapter"].change(
+        told, controls["adapter"], [controls[name] for name in ("lora", "lora_note", "lora_trigger")], **QUIET
+    )
 
 
 def _wire_ahead(page: Page, controls: dict[str, Any]) -> None:

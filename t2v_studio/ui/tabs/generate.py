@@ -66,11 +66,9 @@ def _wire_form(page: Page, controls: dict[str, Any], code_box: gr.Accordion) -> 
 
     @guarded
     def refresh(engine: str, chosen: list[str], template: str) -> Any:
-        books, templates = request_form.book_choices(studio), request_form.template_choices(studio)
-        known, names = {book for _, book in books}, {name for _, name in templates}
         return (
-            gr.Dropdown(books, value=[book for book in chosen or [] if book in known]),
-            gr.Dropdown(templates, value=template if template in names else "auto"),
+            form.listed(request_form.book_choices(studio), chosen or [], []),
+            form.listed(request_form.template_choices(studio), template, "auto"),
             request_form.engine_notes(studio, engine),
         )
 

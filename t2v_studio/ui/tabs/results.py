@@ -15,7 +15,7 @@ from t2v_studio.studio import Studio
 from t2v_studio.ui import markup
 from t2v_studio.ui.components import job_card, report_view, study_view
 from t2v_studio.ui.notices import guarded
-from t2v_studio.ui.page import QUIET, Page, busy
+from t2v_studio.ui.page import QUIET, Page, busy, target
 from t2v_studio.workspace import new_id
 
 NAME, LABEL, ORDER = "results", "Results", 60
@@ -42,7 +42,7 @@ def build(page: Page) -> None:
         bundle = gr.DownloadButton("↓ Bundle", size="sm", elem_id="results-bundle")
     status = gr.HTML("", js_on_load=markup.CLICKS, elem_id="results-status", apply_default_css=False)
     view = gr.HTML(NOTHING, css_template=report_view.STYLE, elem_id="results-view", apply_default_css=False)
-    following = gr.State("")
+    following, picked = gr.State(""), gr.State(target("results", ""))
     shown = [view, write, downloads, latex, tables, figures, bundle]
     outputs = [following, status, *shown]
 
@@ -53,7 +53,7 @@ def build(page: Page) -> None:
 
     @guarded
     def choose(study_id: str | None) -> Any:
-        return look(study_id or "")
+        return target("results", study_id or ""), *look(study_id or "")
 
     @guarded
     def submit(study_id: str | None) -> Any:
@@ -76,25 +76,33 @@ def build(page: Page) -> None:
     def cancel(event: gr.EventData) -> str:
         return status_of(studio.cancel(str((event._data or {}).get("job", ""))))
 
-    def fill(study_id: str | None) -> Any:
+    @guarded
+    def fill(last: dict[str, Any], what: dict[str, Any] | None) -> Any:
+        """The study that was asked for last, here or from another tab.
+
+        The list's own value would not do: when this tab is opened from another, the page may still send the old one.
+        """
+        if what and what["kind"] == "results" and what["stamp"] > last["stamp"]:
+            last = what
         rows = studio.studies.studies()
         known = [row["id"] for row in rows]
         closed = [row["id"] for row in rows if row["state"] in REVEALED]
-        chosen = study_id if study_id in known else (closed or known or [None])[0]
-        return gr.Dropdown(choices(rows), value=chosen), *look(chosen or "")
+        chosen = last["id"] if last["id"] in known else (closed or known or [None])[0]
+        return last, gr.Dropdown(choices(rows), value=chosen), *look(chosen or "")
 
     @guarded
-    def opened(what: dict[str, Any] | None, study_id: str | None) -> Any:
-        return fill(what["id"]) if what and what["kind"] == "results" else gr.skip()
+    def opened(last: dict[str, Any], what: dict[str, Any] | None) -> Any:
+        return fill(last, what) if what and what["kind"] == "results" else gr.skip()
 
-    study.input(choose, study, outputs, **QUIET)
+    asked, filled = [picked, page.opened], [picked, study, *outputs]
+    study.input(choose, study, [picked, *outputs], **QUIET)
     write.click(submit, study, [*outputs, page.timer, page.rows], trigger_mode="once", **QUIET)
     page.rows.change(follow, [following, study], outputs, trigger_mode="once", **QUIET)
     status.click(cancel, None, status, **QUIET)
-    page.opened.change(opened, [page.opened, study], [study, *outputs], **QUIET)
-    page.on_load(guarded(fill), study, [study, *outputs])
+    page.opened.change(opened, asked, filled, **QUIET)
+    page.on_load(fill, asked, filled)
     if page.tab is not None:
-        page.tab.select(guarded(fill), study, [study, *outputs], **QUIET)
+        page.tab.select(fill, asked, filled, **QUIET)
 
 
 def status_of(job: Job | None) -> str:
