@@ -213,3 +213,16 @@ def test_near_copies_hang_together_in_groups() -> None:
     pairs = near_pairs(texts)
     assert (0, 1) in pairs and (0, 3) in pairs and all(2 not in one and 4 not in one for one in pairs)
     assert groups(5, pairs) == [0, 0, 2, 0, 4]
+
+
+def test_a_file_without_licence_is_one_line_of_the_report(tmp_path: Path) -> None:
+    for name, more in (("bare", {}), ("named", {"license": "MIT", "source": "own"})):
+        rows = [{"instruction": f"Say {word}", "output": word * 9, **more} for word in ("red", "green", "blue")]
+        written(tmp_path / f"{name}.jsonl", rows)
+    found = validate(read_sets([tmp_path / "bare.jsonl", tmp_path / "named.jsonl"]), tools=CodeTools())
+    assert [(one.code, one.row) for one in found.findings if one.field in ("license", "source")] == [
+        ("no_license", "bare.jsonl:1"),
+        ("no_source", "bare.jsonl:1"),
+    ]
+    assert "nor in 2 more rows" in found.findings[0].reason
+    assert found.licenses == {"": 3, "MIT": 3}

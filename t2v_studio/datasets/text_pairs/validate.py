@@ -91,6 +91,7 @@ def validate(
                 report.findings += _code_findings(row, pair, tools, report.code)
     if not rows:
         report.findings.append(Finding("error", "empty", "", "", "there are no rows", "Name a set that holds some."))
+    report.findings += _unnamed(usable)
     report.findings += _doubles(usable)
     report.findings += _broken_groups(usable)
     _measure(report, usable, count, max_length)
@@ -133,14 +134,29 @@ def _strings(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _pair_findings(row: Read, pair: TextPair) -> Iterator[Finding]:
-    if not pair.license:
-        yield Finding("warning", "no_license", row.place, "license", "nothing says under which licence", "Name it.")
-    if not pair.source:
-        yield Finding("note", "no_source", row.place, "source", "nothing says where it comes from", "Name the set.")
     if pair.asked.strip() == pair.answer.strip():
         yield Finding("error", "echo", row.place, "completion", "it repeats the prompt", "Remove the row.")
     if "no visible scene" in f"{pair.asked} {pair.answer}".lower():
         yield Finding("warning", "no_scene", row.place, "prompt", '"No visible scene"', "t2v dataset combine drops it.")
+
+
+def _unnamed(usable: Sequence[tuple[Read, TextPair]]) -> Iterator[Finding]:
+    """Rows without licence or source: one line a file, since as a rule a whole file lacks them."""
+    without: dict[tuple[str, str], list[Read]] = {}
+    for row, pair in usable:
+        for name in ("license", "source"):
+            if not getattr(pair, name):
+                without.setdefault((name, row.place.rpartition(":")[0]), []).append(row)
+    for (name, _), rows in without.items():
+        more = f" (nor in {len(rows) - 1} more rows)" if len(rows) > 1 else ""
+        if name == "license":
+            yield Finding(
+                "warning", "no_license", rows[0].place, name, f"nothing says under which licence{more}", "Name it."
+            )
+        else:
+            yield Finding(
+                "note", "no_source", rows[0].place, name, f"nothing says where it comes from{more}", "Name the set."
+            )
 
 
 def _code_findings(row: Read, pair: TextPair, tools: CodeTools, counts: Counter[str]) -> Iterator[Finding]:
