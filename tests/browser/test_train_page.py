@@ -54,14 +54,17 @@ def test_a_training_lives_over_a_reload_and_its_lora_is_worn(
     before = {row["id"] for row in studio.videos()}
     tab.locator("#train-table [data-act=use]").first.click()
     tab.locator("#lora-note", has_text="rank").wait_for()
+    (card,) = studio.adapters.rows()
+    slider = tab.locator("#lora-scale input[type=range]")
+    assert float(slider.input_value()) == card["scale"]
+    slider.fill("0.5")
     tab.fill("#topic textarea", "gradient descent")
     tab.click("#generate-button")
     tab.locator("#made-video video").wait_for(timeout=300_000)
     (made,) = {row["id"] for row in studio.videos()} - before
     record = studio.video(made)
-    (card,) = studio.adapters.rows()
     assert record.request.adapter == card["id"]
-    assert {scene.details["adapter"]["scale"] for scene in record.scenes} == {card["scale"]}
+    assert {scene.details["adapter"]["scale"] for scene in record.scenes} == {0.5}
 
     choose_tab(tab, "Train")
     rows = [{"instruction": f"Say {n}.", "output": f"Number {n}."} for n in range(4)] + [
