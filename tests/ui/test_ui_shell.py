@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from stand_in import StandIn
 
 from t2v_studio.settings import Settings
 from t2v_studio.ui.app import prepare_environment
-from t2v_studio.ui.tabs.generate import drawn_plan, preview_of, status_of, submit_request
+from t2v_studio.ui.tabs.generate import drawn_plan, own_codes, preview_of, status_of, submit_request
 
 MOST_COMPONENTS = 360
 LABELLED = ("textbox", "number", "dropdown", "radio", "checkbox", "slider", "file", "video", "image", "dataframe")
@@ -105,6 +106,16 @@ def test_a_plan_of_something_else_makes_way_and_takes_no_edits_with_it(asked: di
     for edited, codes in (([[*rows[0][:3], "My words", *rows[0][4:]], *rows[1:]], {}), (rows, {"s1": "class A: ..."})):
         with pytest.raises(InputError, match=words):
             drawn_plan(_values(**asked), kept, edited, codes)
+
+
+def test_code_that_came_with_a_film_is_no_work_of_the_person():
+    codes = {"s1": "class A(Scene): ..."}
+    film = SimpleNamespace(request=SimpleNamespace(manim_code=codes))
+    studio: Any = SimpleNamespace(video=lambda name: film)
+    drawn = {"kind": "video", "id": "vid_1"}
+    assert own_codes(studio, dict(codes), drawn, None) == {}
+    assert own_codes(studio, {"s1": "class B(Scene): ..."}, drawn, None) == {"s1": "class B(Scene): ..."}
+    assert own_codes(studio, codes, {"kind": "plan", "id": "job_1"}, None) == codes
 
 
 def test_a_pair_asks_for_retrieval(studio: StandIn):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 from typing import Any
 
 import gradio as gr
@@ -110,19 +111,22 @@ class _Flow:
 
         def submitter(what: str) -> Any:
             @guarded
-            def submit(made: dict[str, Any] | None, rows: list[list[Any]], codes: dict[str, str], *values: Any) -> Any:
+            def submit(
+                came: dict[str, Any] | None, again: dict[str, Any] | None, made: dict[str, Any] | None, rows: list[list[Any]], codes: dict[str, str], *values: Any
+            ) -> Any:  # fmt: skip
                 asked = dict(zip(form.NAMES, values, strict=True))
-                drawn = drawn_plan(asked, made, rows, codes) if what == "video" else None
+                own = own_codes(self.studio, codes, came, again)
+                drawn = drawn_plan(asked, made, rows, own) if what == "video" else None
                 job = submit_request(self.studio, what, asked, drawn, rows, codes)
                 kept = {"values": asked, "job": job.id, "plan": drawn, "rows": rows if drawn else None, "codes": codes}
                 return job.id, status_of(job), "", busy(), kept, "", ""
 
             return submit
 
+        sent = [self.done, self.page.again, *self.plan_inputs, *self.inputs]
         for button, what in ((plan_button, "plan"), (make_button, "video"), (pair_button, "pair")):
-            button.click(submitter(what), [*self.plan_inputs, *self.inputs], outputs, trigger_mode="once", **QUIET).then(
-                None, None, None, js=TO_TOP)  # fmt: skip
-        self.controls["topic"].submit(submitter("plan"), [*self.plan_inputs, *self.inputs], outputs, trigger_mode="once", **QUIET)  # fmt: skip
+            button.click(submitter(what), sent, outputs, trigger_mode="once", **QUIET).then(None, None, None, js=TO_TOP)
+        self.controls["topic"].submit(submitter("plan"), sent, outputs, trigger_mode="once", **QUIET)
 
         @guarded
         def keep_edits(made: dict[str, Any] | None, rows: list[list[Any]], kept: dict[str, Any] | None) -> Any:
@@ -302,7 +306,7 @@ def drawn_plan(
     values: dict[str, Any], made: dict[str, Any] | None, rows: list[list[Any]], codes: dict[str, str] | None
 ) -> dict[str, Any] | None:
     """The plan on the page where it is of what the form asks for. One of something else, which came with an earlier
-    film and holds no work of the person, makes way for a new one.
+    film and holds no work of the person, makes way for a new one. codes: of Manim scenes, those that are such work.
 
     Raises InputError where edits would be lost.
     """
@@ -327,6 +331,18 @@ def drawn_plan(
     if plan_table.is_edited(plan, rows) or any((codes or {}).values()):
         raise InputError(*lost)
     return None
+
+
+def own_codes(studio: Studio, codes: dict[str, str], *films: dict[str, Any] | None) -> dict[str, str]:
+    """The code of Manim scenes, where it is not just what came with the plan of one of the films on the page.
+
+    films: targets that the page was last given.
+    """
+    for film in films:
+        with contextlib.suppress(NotFoundError):
+            if film and film["kind"] in ("video", "again") and studio.video(film["id"]).request.manim_code == codes:
+                return {}
+    return codes
 
 
 def planned(values: dict[str, Any], plan: ScenePlan, rows: list[list[Any]]) -> VideoRequest:
