@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import statistics
 import time
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from training.text.session import TextSession
 from training.video.hardware import Gauge
 from training.video.session import append_line
 
+RECENT = 20
+"""Steps whose mean tells how long the rest will take."""
 WHOLE = "whole"
 """A file in a checkpoint that was written to its end; one without it was cut short by a kill."""
 
@@ -28,6 +32,7 @@ class Follower(TrainerCallback):
     def __init__(self, session: TextSession, part: Part) -> None:
         self.session, self.part = session, part
         self.gauge, self.began = Gauge(), time.monotonic()
+        self.spent: deque[float] = deque(maxlen=RECENT)
         self.stopped_early = ""
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -60,6 +65,7 @@ class Follower(TrainerCallback):
     ) -> None:
         if not logs or "loss" not in logs:
             return
+        self.spent.append(time.monotonic() - self.began)
         row = {
             "time": now_text(),
             "step": state.global_step,
@@ -70,13 +76,13 @@ class Follower(TrainerCallback):
             "grad_norm": float(logs.get("grad_norm") or 0),
             "token_accuracy": logs.get("mean_token_accuracy"),
             "tokens": logs.get("num_tokens"),
-            "seconds": round(time.monotonic() - self.began, 4),
+            "seconds": round(self.spent[-1], 4),
             **self.gauge.read(),
         }
         append_line(self.part.log, row)
-        if not math.isfinite(row["loss"]):
-            self.session.report("training", message=f"the loss of step {state.global_step} is no number")
-        self.session.report("training", state.global_step, state.max_steps, f"loss {row['loss']:.4f}")
+        said = f"loss {row['loss']:.4f}" if math.isfinite(row["loss"]) else "the loss is no number"
+        left = (state.max_steps - state.global_step) * statistics.mean(self.spent)
+        self.session.report("training", state.global_step, state.max_steps, said, left_s=left)
 
     def on_evaluate(
         self,

@@ -85,6 +85,8 @@ def test_what_a_run_leaves_behind(whole: tuple[TextSession, dict[str, Any]], pla
     lines, _ = read_lines(session.run.progress)
     said = next(line["targets"] for line in lines if "targets" in line)
     assert said == dict.fromkeys(("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"), 2)
+    steps = [line for line in lines if line["stage"] == "training"]
+    assert steps[-1]["left_s"] == 0 and all(line["left_s"] > 0 for line in steps[:-1]), "the page shows the time left"
     assert lines[-1]["stage"] == "done" and lines[-1]["results"] == [result]
 
 
