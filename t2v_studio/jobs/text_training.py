@@ -96,16 +96,16 @@ class TextTraining:
         own = read_json(self._workspace.adapter(card.id) / "evaluation.json")
         return own or (read_json(run.folder / "evaluation.json") if run else {})
 
-    def being_made(self, run_id: str) -> set[str]:
-        """What a job makes of a run or of its adapter now: evaluate, export."""
+    def being_made(self, run_id: str) -> dict[str, Job]:
+        """The jobs that make something of a run or of its adapter now, by what they do: evaluate, export."""
         own = find_run(self._workspace, run_id).part().result.get("adapter") or ""
-        found = set()
+        found = {}
         for job in self._active():
             stage = str(job.spec.get("stage", ""))
             if job.kind == "check_adapter" and stage in ("evaluate", "export"):
                 info = find_run(self._workspace, str(job.spec["run"])).info
                 if info.get("of") == run_id or (own and info.get("adapter") == own):
-                    found.add(stage)
+                    found[stage] = job
         return found
 
     def _judged(self, run_or_adapter: str) -> tuple[TrainingRun | None, AdapterCard | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import socket
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -363,3 +363,10 @@ def _now() -> str:
 
 def _spec(request: VideoRequest) -> dict[str, Any]:
     return {"request": request.model_dump(mode="json")}
+
+
+def job(kind: str, state: str, result: dict[str, Any] | None = None, **more: Any) -> Job:
+    """A row as the queue gives it out."""
+    empty = {field.name: None for field in fields(Job)} | {"carry": {}, "spec": {}, "step": 0, "total": 0}
+    named = {"id": "job_1", "kind": kind, "lane": "files", "title": "Clips", "stage": "", "message": ""}
+    return Job(**(empty | named | {"state": state, "result": result or {}} | more))  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import zipfile
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "datasets"))
 
-from stand_in import StandIn
+from stand_in import StandIn, job
 from training_clips import Clips, clips_once, copied
 
 from t2v_studio.errors import CancelledError, ConflictError, InputError, NotFoundError
@@ -147,10 +147,3 @@ def test_packing_is_a_job_that_is_refused_told_and_leaves_nothing_half(clips: Cl
     with pytest.raises(CancelledError):
         desk.archive(made["id"], "text", cancel)
     assert set((clips.workspace.cache / "web" / "export").rglob("*.*")) == before
-
-
-def job(kind: str, state: str, result: dict[str, Any] | None = None) -> Job:
-    """A row as the queue gives it out."""
-    empty = {field.name: None for field in fields(Job)} | {"carry": {}, "spec": {}, "step": 0, "total": 0}
-    named = {"id": "job_1", "kind": kind, "lane": "files", "title": "Clips", "stage": "", "message": ""}
-    return Job(**(empty | named | {"state": state, "result": result or {}}))  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stand_in import job
 
 pytest.importorskip("gradio")
 
@@ -72,7 +73,10 @@ def test_adapters_offer_what_their_task_is_good_for(tmp_path: Path) -> None:
         "columns": [{"name": "parse", "label": "Parses", "help": "Reads as Python", "share": True}],
         "rows": [{"who": "base", "n": 8, "parse": 0.25}, {"who": EVIL, "n": 8, "parse": None}], "notes": ["few rows"],
     }  # fmt: skip
-    table = text_view.evaluation("run_1", judged, True, False)
+    asking = job("check_adapter", "running", stage="asking", step=4, total=24)
+    busy = text_view.evaluation("run_1", {}, True, asking)
+    assert "Asking · 4 of 24" in busy and "Cancel" in busy and ">Evaluate<" not in busy
+    table = text_view.evaluation("run_1", judged, True, None)
     assert "25.0 %" in table and "few rows" in table and "Evaluate again" in table and EVIL not in table
     files = text_view.files("lora_1", [("adapter.gguf", 45_952, tmp_path / "adapter.gguf")], True)
     assert 'download="adapter.gguf"' in files and "A file is being written." in files

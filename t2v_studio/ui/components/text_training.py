@@ -54,7 +54,7 @@ class TextTraining(TrainingFlow):
         files = self._files(run["adapter"])
         return {
             "table": text_view.adapters(run["run"], part, task),
-            "evaluation": text_view.evaluation(run["run"], judged, bool(part["table"]), "evaluate" in working),
+            "evaluation": text_view.evaluation(run["run"], judged, bool(part["table"]), working.get("evaluate")),
             "files": text_view.files(run["adapter"], files, "export" in working),
         }
 
@@ -62,6 +62,8 @@ class TextTraining(TrainingFlow):
         act, run = str(sent.get("act", "")), str(sent.get("run", ""))
         if act == "evaluate":
             self.desk.submit_evaluation(run)
+        elif act == "cancel":
+            self.studio.cancel(str(sent.get("job", "")))
         elif act == "export":
             name = str(sent.get("what", ""))
             if name not in EXPORTS:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from t2v_studio.jobs.model import Job
 from t2v_studio.ui import markup
-from t2v_studio.ui.components import player, text_set_view
+from t2v_studio.ui.components import job_card, player, text_set_view
 from t2v_studio.ui.components.train_view import number, size
 
 NOTHING = markup.empty(
@@ -102,12 +103,15 @@ def _share(value: Any) -> str:
 
 
 # --- evaluation --------------------------------------------------------------------------------
-def evaluation(run_id: str, found: Mapping[str, Any], ready: bool, working: bool) -> str:
-    """The table of the ladder, a row a model, and the button that makes it."""
+def evaluation(run_id: str, found: Mapping[str, Any], ready: bool, job: Job | None) -> str:
+    """The table of the ladder, a row a model, and the button that makes it. job: that makes it now."""
     if not ready:
         return ""
-    button = "" if working else markup.button("Evaluate" if not found else "Evaluate again", "evaluate", run=run_id)
-    busy = '<p class="t2-stage">It is being evaluated; the table comes when it is done.</p>' if working else ""
+    if job is None:
+        button = markup.button("Evaluate" if not found else "Evaluate again", "evaluate", run=run_id)
+    else:
+        button = "" if job.cancel_requested else markup.button("Cancel", "cancel", kind="quiet", job=job.id)
+    busy = job_card.progress(job) if job else ""
     head = f'<div class="t2-row"><h3 class="t2-h">Evaluation</h3>{button}</div>{busy}'
     if not found:
         return f'{head}<p class="t2-muted">Base, base with retrieved examples and each adapter answer the same held-out rows.</p>'

@@ -16,6 +16,7 @@ from t2v_studio.studio import Studio
 from t2v_studio.ui import markup
 from t2v_studio.ui.components import train_view
 from t2v_studio.ui.components.recipe_form import RecipeForm
+from t2v_studio.ui.form import listed
 from t2v_studio.ui.notices import guarded
 from t2v_studio.ui.page import QUIET, Page, busy
 
@@ -202,8 +203,11 @@ class TrainingFlow:
         @guarded
         def fill(now: str | None, recipe: str | None, dataset: str | None) -> Any:
             run = self._wanted(now)
-            lists = (self._recipe_list(recipe or self.first_recipe), self._dataset_list(dataset), self._run_list(run))
-            return *lists, *self._show(run, "", {})
+            known = [(row["name"], row["name"]) for row in self.desk.recipes(self.kind)]
+            recipes = listed(known, recipe, self.first_recipe if recipe else None)
+            if not dataset and run:
+                dataset = self.desk.run(run)["dataset"]  # as a reload shows it: its answer may still be on the way
+            return recipes, self._dataset_list(dataset), self._run_list(run), *self._show(run, "", {})
 
         @guarded
         def restore() -> Any:
