@@ -62,12 +62,22 @@ def frame_of(tokenizer: Any) -> Frame:
 
 
 def _rendered(tokenizer: Any, messages: list[dict[str, str]], *, ask: bool) -> str:
-    """The conversation as text, without the token that llama.cpp puts first by itself."""
+    """The conversation as text, without the token that llama.cpp puts first by itself.
+
+    It does so where the tokenizer does. Elsewhere a first token of that name is the template's own: SmolLM2 names
+    <|im_start|>, with which each of its turns begins.
+    """
     try:
         text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=ask, enable_thinking=False)
     except Exception as error:  # a template is a program: jinja raises what its author wrote
         raise InputError("chat_template", f"Modelfile: the chat template refuses a conversation ({error}).") from error
-    return str(text).removeprefix(tokenizer.bos_token or "")
+    return str(text).removeprefix(_put_first(tokenizer))
+
+
+def _put_first(tokenizer: Any) -> str:
+    """The token that a tokenizer puts before every text, or nothing."""
+    first = tokenizer.bos_token_id
+    return str(tokenizer.bos_token) if first is not None and tokenizer("x").input_ids[:1] == [first] else ""
 
 
 def _cut(text: str, *words: str) -> list[str]:

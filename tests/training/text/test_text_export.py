@@ -139,18 +139,24 @@ def written(template: str, system: str, prompt: str) -> str:
 
 @pytest.mark.parametrize("chat_template", [None, LLAMA3, WITH_A_DEFAULT], ids=["chatml", "llama3", "default"])
 @pytest.mark.parametrize("system", ["", "You draw."])
+@pytest.mark.parametrize("puts_first", [True, False])
 def test_ollamas_template_writes_what_the_models_own_does(
-    tiny_models: Path, chat_template: str | None, system: str
+    tiny_models: Path, chat_template: str | None, system: str, puts_first: bool
 ) -> None:
+    from tokenizers.processors import TemplateProcessing
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_models / "tiny-llama")
+    tokenizer.bos_token = "<|im_start|>"
+    single = "<|im_start|> $A" if puts_first else "$A"
+    known = [("<|im_start|>", tokenizer.bos_token_id)]
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single=single, special_tokens=known)
     tokenizer.chat_template = chat_template or tokenizer.chat_template
     messages = [{"role": "system", "content": system}] if system else []
     messages.append({"role": "user", "content": "Draw a circle."})
     own = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     frame = frame_of(tokenizer)
-    assert written(frame.go, system, "Draw a circle.") == own.removeprefix(tokenizer.bos_token)
+    assert written(frame.go, system, "Draw a circle.") == (own.removeprefix("<|im_start|>") if puts_first else own)
     end = "<|eot_id|>" if chat_template == LLAMA3 else "<|im_end|>"
     assert stops(tokenizer, frame, ["<|end|>"]) == list(dict.fromkeys([end, "<|im_end|>", "<|end|>"]))
     assert frame.go.endswith(end)
