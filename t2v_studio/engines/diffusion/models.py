@@ -156,7 +156,7 @@ def missing(entry: ModelEntry) -> UnavailableError:
     return UnavailableError(
         "model_missing",
         f"The model {entry.title or entry.name} is not on this disk (about {entry.bytes() / 1e9:.0f} GB to fetch).",
-        f"Fetch it with: t2v models download {entry.name}. Or try the path without a download: --model-id tiny-wan.",
+        f"Fetch it on the Models tab, or with: t2v models download {entry.name}. The model tiny-wan shows the way without a download.",
     )
 
 

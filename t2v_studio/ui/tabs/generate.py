@@ -28,6 +28,12 @@ from t2v_studio.ui.page import QUIET, TO_TOP, Page, busy, settle, target
 
 NAME, LABEL, ORDER = "generate", "Generate", 20
 KINDS = frozenset({"plan", "video", "pair", "redraw"})
+Film = dict[str, Any] | None
+"""A target that the page was given."""
+Made = dict[str, Any] | None
+"""A plan as JSON."""
+Rows = list[list[Any]]
+"""The plan's table."""
 EMPTY = markup.empty(
     "Your video will appear here",
     "Type a topic. Plan shows the scenes first, so that you can edit them; Generate goes straight to the video; "
@@ -111,9 +117,7 @@ class _Flow:
 
         def submitter(what: str) -> Any:
             @guarded
-            def submit(
-                came: dict[str, Any] | None, again: dict[str, Any] | None, made: dict[str, Any] | None, rows: list[list[Any]], codes: dict[str, str], *values: Any
-            ) -> Any:  # fmt: skip
+            def submit(came: Film, again: Film, made: Made, rows: Rows, codes: dict[str, str], *values: Any) -> Any:
                 asked = dict(zip(form.NAMES, values, strict=True))
                 own = own_codes(self.studio, codes, came, again)
                 drawn = drawn_plan(asked, made, rows, own) if what == "video" else None
@@ -333,7 +337,7 @@ def drawn_plan(
     return None
 
 
-def own_codes(studio: Studio, codes: dict[str, str], *films: dict[str, Any] | None) -> dict[str, str]:
+def own_codes(studio: Studio, codes: dict[str, str], *films: Film) -> dict[str, str]:
     """The code of Manim scenes, where it is not just what came with the plan of one of the films on the page.
 
     films: targets that the page was last given.
