@@ -83,9 +83,15 @@ def facts(rows: Iterable[tuple[str, object]]) -> str:
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]], *, caption: str, kind: str = "") -> str:
-    """A table whose cells are markup already; heads and caption are text."""
-    heads = "".join(f'<th scope="col">{text(name)}</th>' for name in head)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    """A table whose cells are markup already; heads and caption are text.
+
+    kind: classes. `stacked`: in a narrow window each row stands as a list, every cell with its head beside it.
+    """
+    names = [text(name) for name in head]
+    heads = "".join(f'<th scope="col">{name}</th>' for name in names)
+    cell = '<td data-head="{0}">{1}</td>' if "stacked" in kind.split() else "<td>{1}</td>"
+    lines = ("".join(cell.format(*pair) for pair in zip(names, row, strict=True)) for row in rows)
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
     return (
         f'<div class="t2-scroll"><table class="t2-table {kind}"><caption>{text(caption)}</caption>'
         f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"

@@ -118,7 +118,7 @@ def status_of(job: Job | None) -> str:
 def table_of(studio: Studio) -> str:
     head = ("Model", "State", "To fetch", "As bf16", "Made for", "Licence", "")
     rows = studio.models.rows()
-    video = markup.table(head, [_cells(row) for row in rows], caption="Video models", kind="models")
+    video = markup.table(head, [_cells(row) for row in rows], caption="Video models", kind="models stacked")
     return video + _chat_table(studio)
 
 
@@ -135,7 +135,7 @@ def _chat_table(studio: Studio) -> str:
         rows.append([*cells, "" if row["here"] or row["job"] else fetch])
     head = ("Model", "State", "To fetch", "Licence", "")
     words = '<h3 class="t2-h">Language models</h3><p class="t2-muted">They may plan, write prompts and Manim scenes, and be trained on.</p>'
-    return words + markup.table(head, rows, caption="Language models", kind="models")
+    return words + markup.table(head, rows, caption="Language models", kind="models stacked")
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
