@@ -29,7 +29,7 @@ def table(rows: Iterable[Mapping[str, Any]], chosen: str = "") -> str:
     if not found:
         return NONE
     head = ("Name", "Base", "Trigger", "Scale", "Rank", "Made from", "Metrics", "")
-    return markup.table(head, (_row(row, chosen) for row in found), caption="Adapters", kind="adapters")
+    return markup.table(head, (_row(row, chosen) for row in found), caption="Adapters", kind="adapters stacked")
 
 
 def details(row: Mapping[str, Any]) -> str:
