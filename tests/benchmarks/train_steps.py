@@ -125,32 +125,37 @@ def bare(folder: Path, checkpointing: bool) -> Worker:
     return Worker(repeated(step))
 
 
-def ours(folder: Path, checkpointing: bool) -> Worker:
+def compiled(folder: Path, checkpointing: bool) -> Worker:
+    """The same with `compile_blocks` of the recipe: the first turn, which does not count, pays for it."""
+    return ours(folder, checkpointing, compile_blocks=True)
+
+
+def ours(folder: Path, checkpointing: bool, *, compile_blocks: bool = False) -> Worker:
     """The trainer's own loop, with its cache read from the disk, its log written and its numbers drawn by place."""
     from training.video.loggers import open_logger
 
-    trainer, gauge = trainer_on(folder / "speed", checkpointing)
+    trainer, gauge = trainer_on(folder / "speed", checkpointing, compile_blocks=compile_blocks)
     logger = open_logger("none", trainer.part, trainer.recipe, "bench")
 
     def step() -> None:
         trainer._tell(trainer._optimiser_step(gauge), logger)
 
     cached = sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
-    return Worker(repeated(step), cached, lambda: resumes_alike(folder / "resume", checkpointing))
+    return Worker(repeated(step), cached, lambda: resumes_alike(folder / "resume", checkpointing, compile_blocks))
 
 
-def resumes_alike(folder: Path, checkpointing: bool) -> bool:
+def resumes_alike(folder: Path, checkpointing: bool, compile_blocks: bool) -> bool:
     """Whether 3 steps, a checkpoint, a new trainer and 3 more give the bits of 6 steps. (A test kills it at any step.)"""
     import torch
 
     from training.video import lora
 
-    whole, gauge = trainer_on(folder / "whole", checkpointing)
-    first, _ = trainer_on(folder / "broken", checkpointing)
+    whole, gauge = trainer_on(folder / "whole", checkpointing, compile_blocks=compile_blocks)
+    first, _ = trainer_on(folder / "broken", checkpointing, compile_blocks=compile_blocks)
     for _ in range(3):
         first._optimiser_step(gauge)
     first.save()
-    second, _ = trainer_on(folder / "broken", checkpointing, run=first.session.run)
+    second, _ = trainer_on(folder / "broken", checkpointing, first.session.run, compile_blocks=compile_blocks)
     for _ in range(6):
         whole._optimiser_step(gauge)
     for _ in range(3):
@@ -247,7 +252,7 @@ def diffsynth(folder: Path, checkpointing: bool) -> Worker:
     return Worker(loop)
 
 
-def trainer_on(folder: Path, checkpointing: bool, run: Any = None) -> Any:
+def trainer_on(folder: Path, checkpointing: bool, run: Any = None, *, compile_blocks: bool = False) -> Any:
     """A prepared Trainer over one cached clip, and its gauge. run: one that has a checkpoint to go on from."""
     import torch
     from accelerate import Accelerator
@@ -271,7 +276,7 @@ def trainer_on(folder: Path, checkpointing: bool, run: Any = None) -> Any:
     recipe = Recipe(
         model="bench", dtype="fp32", latents_dtype="fp32", rank=RANK, alpha=ALPHA, lora_dropout=0, accumulation=1,
         schedule="constant", warmup_steps=0, learning_rate=RATE, checkpointing=int(checkpointing), workers=0,
-        prompt_dropout=0, steps=100_000, flow_shift=3.0, clip_norm=CLIP,
+        prompt_dropout=0, steps=100_000, flow_shift=3.0, clip_norm=CLIP, compile_blocks=compile_blocks,
     )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     model = transformer()
@@ -355,14 +360,14 @@ class Row:
         return found
 
 
-WORKERS = {"ours": ours, "bare": bare, "diffsynth": diffsynth}
+WORKERS = {"ours": ours, "compiled": compiled, "bare": bare, "diffsynth": diffsynth}
 TELL = 1
 A_TURN = 5
 
 
 def compare(steps: int, python: str) -> None:
     """The table: every row's turns in between the others', a warm-up of one turn before."""
-    names = ["bare", "ours", *(["diffsynth"] if python else [])]
+    names = ["bare", "ours", "compiled", *(["diffsynth"] if python else [])]
     interpreter = {"diffsynth": python}
     for checkpointing in (False, True):
         rows = [Row(name, checkpointing, interpreter.get(name, sys.executable)) for name in names]

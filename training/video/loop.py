@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from t2v_studio.adapters.recipe import Recipe
 from t2v_studio.adapters.runs import Part, now_text
+from t2v_studio.engines.diffusion import compile
 from t2v_studio.errors import CancelledError, StudioError
 from training.video import checkpoints, lora
 from training.video.buckets import Clip
@@ -77,12 +78,21 @@ class Trainer:
         if found:
             kept = checkpoints.load(found[-1][1], self.transformer, optimiser, self.schedule, recipe)
             self.step, self.passes, self.seconds = kept["step"], kept["passes"], kept["seconds"]
-        if recipe.compile_blocks and self.session.device.type == "cuda":
-            self.transformer.compile_repeated_blocks()
+        if recipe.compile_blocks:
+            self._compile()
         self.model, self.optimiser = accelerator.prepare(self.transformer, optimiser)
         if self.model is not self.transformer:
             self.model.config = self.transformer.config  # families ask for it, and DDP hides it
         self.transformer.train()
+
+    def _compile(self) -> None:
+        """Blocks that are compiled for training, checks and samples; not where this machine cannot, which is said."""
+        cache = self.session.workspace.cache / "training" / "inductor"
+        lacking = compile.why_not(self.session.device.type, cache)
+        if lacking:
+            self.session.report("preparing", message=f"the blocks are not compiled here: {lacking}")
+        else:
+            compile.compile_blocks([self.transformer], cache, fullgraph=False)
 
     @property
     def check_every(self) -> int:

@@ -29,11 +29,31 @@ def wanted(asked: str, plan: MemoryPlan, *, step_cache: str = "off") -> tuple[bo
     return True, "blocks are compiled; the first clip of a new shape takes longer"
 
 
-def compile_blocks(transformers: list[Any], cache: Path, *, backend: str = "inductor") -> None:
-    """Compile the repeated blocks of models that are not compiled yet. Compilation itself happens at the first call."""
-    cache.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache))
+def why_not(device: str, cache: Path) -> str:
+    """What keeps this machine from compiling for a device, "" for nothing: tried on one small sum."""
+    import torch
+
+    _keep(cache)
+    try:
+        torch.compile(lambda x: x * 2 + 1, fullgraph=True)(torch.ones(8, device=device))
+    except Exception as error:  # no compiler, no Triton, no room: each raises its own
+        return str(error).strip().partition("\n")[0][:200] or type(error).__name__
+    return ""
+
+
+def compile_blocks(transformers: list[Any], cache: Path, *, backend: str = "inductor", fullgraph: bool = True) -> None:
+    """Compile the repeated blocks of models that are not compiled yet. Compilation itself happens at the first call.
+
+    fullgraph: a block that cannot be compiled as one graph, or for one more shape, is an error; else it runs as it is.
+    """
+    _keep(cache)
     for transformer in transformers:
         if not getattr(transformer, "_studio_compiled", False):
-            transformer.compile_repeated_blocks(fullgraph=True, backend=backend)
+            transformer.compile_repeated_blocks(fullgraph=fullgraph, backend=backend)
             transformer._studio_compiled = True
+
+
+def _keep(cache: Path) -> None:
+    """What is compiled from now on is kept there, and found there by the next process."""
+    cache.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache))

@@ -106,6 +106,49 @@ def test_a_stopped_run_goes_on_to_the_same_weights(new_run: NewRun, open_run: Op
     assert unbroken["metrics"] == resumed["metrics"]
 
 
+@pytest.mark.slow
+def test_compiled_blocks_learn_the_same(
+    new_run: NewRun, open_run: Opened, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through training, checks with the adapter and without, and samples: what is compiled must not forget which is which."""
+    from torch._dynamo.utils import counters
+    from torch._inductor import config
+
+    from t2v_studio.engines.diffusion.compile import why_not
+
+    monkeypatch.setattr(config, "compile_threads", 1)  # no pool of processes that outlives the test
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(workspace.cache / "inductor"))
+    if lacking := why_not("cpu", workspace.cache / "inductor"):
+        pytest.skip(f"nothing can be compiled here: {lacking}")
+    found, before = [], counters["stats"]["unique_graphs"]
+    for compiled in (False, True):
+        recipe = small(steps=4, validate_every=2, save_every=2, learning_rate=0.02, compile_blocks=compiled)
+        session = open_run(new_run(recipe))
+        result = run.work(session)[0]
+        rows, _ = read_lines(session.run.part().log)
+        found.append((result, [row["loss"] for row in rows], weights_of(workspace, result)))
+        graphs = counters["stats"]["unique_graphs"]
+        assert graphs > before if compiled else graphs == before
+    (plain, losses, weights), (quick, quick_losses, quick_weights) = found
+    assert quick_losses == pytest.approx(losses, rel=1e-3)
+    assert quick["base"]["val_loss"] == pytest.approx(plain["base"]["val_loss"], rel=1e-4)
+    assert quick["metrics"]["val_loss"] == pytest.approx(plain["metrics"]["val_loss"], rel=1e-4)
+    assert quick["metrics"]["val_loss"] != quick["base"]["val_loss"]
+    assert all(torch.allclose(weights[name], quick_weights[name], atol=1e-3) for name in weights)
+
+
+def test_without_a_compiler_the_training_goes_on(
+    new_run: NewRun, open_run: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from t2v_studio.engines.diffusion import compile
+
+    monkeypatch.setattr(compile, "why_not", lambda device, cache: "there is no g++")
+    session = open_run(new_run(small(steps=1, compile_blocks=True)))
+    assert run.work(session)[0]["adapter"]
+    lines, _ = read_lines(session.run.progress)
+    assert any("not compiled here: there is no g++" in str(line.get("message")) for line in lines)
+
+
 def test_signals_save_sample_and_stop(new_run: NewRun, open_run: Opened) -> None:
     made = new_run(small(steps=50, save_every=40, validate_every=40))
     for name in ("save_now", "sample_now", "stop"):
