@@ -19,7 +19,7 @@ def cache_latents(session: Session, clips: Sequence[Clip]) -> dict[str, int]:
     """
     files = session.cache
     missing = [clip for clip in clips if not cache.is_right(files.clip_file(clip), files.clip_header(clip))]
-    mine = missing[session.accelerator.process_index :: session.accelerator.num_processes]
+    mine = session.share(missing)
     if mine:
         _encode(session, mine)
     session.accelerator.wait_for_everyone()

@@ -41,7 +41,7 @@ def cache_text(session: Session, prompts: Sequence[str]) -> dict[str, int]:
     files = session.cache
     wanted = list(dict.fromkeys([EMPTY, *prompts]))
     missing = [text for text in wanted if not cache.is_right(files.text_file(text), files.text_header(text))]
-    mine = missing[session.accelerator.process_index :: session.accelerator.num_processes]
+    mine = session.share(missing)
     if mine:
         _encode(session, mine)
     session.accelerator.wait_for_everyone()

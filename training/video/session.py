@@ -7,11 +7,11 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from t2v_studio.adapters.recipe import Recipe
 from t2v_studio.adapters.runs import TrainingRun, now_text
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 REPORTS_PER_SECOND = 4
 
 
@@ -148,6 +149,15 @@ class Session(Reporting):
     @property
     def device(self) -> Any:
         return self.accelerator.device
+
+    def share(self, missing: Sequence[T]) -> Sequence[T]:
+        """What of it this process makes, once all processes have looked what is missing.
+
+        Without the wait one could write while another still looks: their lists would differ, and so would the shares,
+        and a piece might be nobody's.
+        """
+        self.accelerator.wait_for_everyone()
+        return missing[self.accelerator.process_index :: self.accelerator.num_processes]
 
     @property
     def main(self) -> bool:

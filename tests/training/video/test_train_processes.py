@@ -8,9 +8,12 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,9 +25,10 @@ from t2v_studio.adapters.runs import TrainingRun, read_lines
 from t2v_studio.errors import BusyError
 from t2v_studio.settings import Settings
 from t2v_studio.workspace import REPOSITORY, Workspace
+from training.video import cache_text
 from training.video.checkpoints import checkpoints
 from training.video.run import work
-from training.video.session import locked, open_session
+from training.video.session import Session, locked, open_session
 
 NewRun = Callable[..., TrainingRun]
 PATIENCE_S = 240
@@ -91,6 +95,44 @@ def test_sigterm_saves_and_leaves_and_a_second_trainer_is_refused(new_run: NewRu
     assert last["stage"] == "stopped" and last["error"]["code"] == "cancelled"
     rows, _ = read_lines(run.part().log)
     assert [step for step, _ in checkpoints(run.part())] == [rows[-1]["step"]]
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_what_is_cached_is_shared_out_though_one_process_looks_late(
+    late: int, new_run: NewRun, settings: Settings, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The late one may find on the disk what the other has just written: still nothing is nobody's."""
+    together, written = threading.Barrier(2, timeout=PATIENCE_S), threading.Event()
+    made: set[Path] = set()
+    files = open_session(new_run(), settings, workspace).cache
+    prompts = [f"a square at speed {number}" for number in range(5)]
+
+    def is_right(path: Path, header: dict[str, str]) -> bool:
+        if threading.current_thread().name == f"rank {late}":
+            written.wait(0.5)  # long enough for the other to begin, which it must not
+        return path in made
+
+    def encode(session: Session, texts: Sequence[str]) -> None:
+        made.update(map(files.text_file, texts))
+        written.set()
+
+    monkeypatch.setattr(cache_text.cache, "is_right", is_right)
+    monkeypatch.setattr(cache_text, "_encode", encode)
+
+    def process(rank: int) -> None:
+        accelerator = SimpleNamespace(
+            process_index=rank, num_processes=2, is_main_process=not rank, wait_for_everyone=together.wait
+        )
+        session = replace(open_session(run, settings, workspace), accelerator=accelerator)
+        cache_text.cache_text(session, prompts)
+
+    run = new_run()
+    threads = [threading.Thread(target=process, args=(rank,), name=f"rank {rank}") for rank in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert made == {files.text_file(text) for text in ["", *prompts]}
 
 
 @pytest.mark.slow
