@@ -119,16 +119,20 @@ def switch(name: str, label: str, **more: Any) -> gr.Checkbox:
     )
 
 
+def known(options: list[tuple[str, str]], value: Any, otherwise: Any = "") -> Any:
+    """The value where it is one of the options, else `otherwise`."""
+    return value if any(value == one for _, one in options) else otherwise
+
+
 def listed(options: list[tuple[str, str]], now: Any, otherwise: Any) -> gr.Dropdown:
     """A choice with what is there now. What stands in it is left alone where it is still there.
 
     The page reads `now` when it asks; by the time of the answer another listener may have chosen something else.
     """
-    known = {value for _, value in options}
     if isinstance(now, list):
-        kept: Any = [value for value in now if value in known]
+        kept: Any = [value for value in now if known(options, value, None) is not None]
     else:
-        kept = now if now in known else otherwise
+        kept = known(options, now, otherwise)
     return gr.Dropdown(options) if kept == now else gr.Dropdown(options, value=kept)
 
 

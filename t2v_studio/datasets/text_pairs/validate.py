@@ -140,23 +140,23 @@ def _pair_findings(row: Read, pair: TextPair) -> Iterator[Finding]:
         yield Finding("warning", "no_scene", row.place, "prompt", '"No visible scene"', "t2v dataset combine drops it.")
 
 
+_UNNAMED: dict[str, tuple[Severity, str, str, str]] = {
+    "license": ("warning", "no_license", "nothing says under which licence", "Name it."),
+    "source": ("note", "no_source", "nothing says where it comes from", "Name the set."),
+}
+
+
 def _unnamed(usable: Sequence[tuple[Read, TextPair]]) -> Iterator[Finding]:
     """Rows without licence or source: one line a file, since as a rule a whole file lacks them."""
     without: dict[tuple[str, str], list[Read]] = {}
     for row, pair in usable:
-        for name in ("license", "source"):
+        for name in _UNNAMED:
             if not getattr(pair, name):
                 without.setdefault((name, row.place.rpartition(":")[0]), []).append(row)
     for (name, _), rows in without.items():
+        severity, code, reason, fix = _UNNAMED[name]
         more = f" (nor in {len(rows) - 1} more rows)" if len(rows) > 1 else ""
-        if name == "license":
-            yield Finding(
-                "warning", "no_license", rows[0].place, name, f"nothing says under which licence{more}", "Name it."
-            )
-        else:
-            yield Finding(
-                "note", "no_source", rows[0].place, name, f"nothing says where it comes from{more}", "Name the set."
-            )
+        yield Finding(severity, code, rows[0].place, name, reason + more, fix)
 
 
 def _code_findings(row: Read, pair: TextPair, tools: CodeTools, counts: Counter[str]) -> Iterator[Finding]:

@@ -41,8 +41,7 @@ def as_made(studio: Studio, record: VideoRecord, values: dict[str, Any]) -> dict
     made = dict(values)
     made["model_id"] = "" if made["model_id"] == diffusion_form.usual_model(studio) else made["model_id"]
     for name in LISTED:
-        if made[name] not in {value for _, value in choices[name]}:
-            made[name] = ""
+        made[name] = form.known(choices[name], made[name])
     worn = next((scene.details.get("adapter") for scene in record.scenes if scene.details.get("adapter")), None)
     if made["lora_scale"] is None:
         made["lora_scale"] = (worn or {}).get("scale", diffusion_form.SCALE[2])
@@ -74,7 +73,7 @@ def _wire_lists(page: Page, controls: dict[str, Any]) -> None:
     def refresh(*now: str) -> Any:
         found = lists(studio, now[0])
         lines = [form.listed(found[name], value, "") for name, value in zip(LISTED, now, strict=True)]
-        model = now[0] if now[0] in {known for _, known in found["model_id"]} else ""
+        model = form.known(found["model_id"], now[0])
         return (*lines, diffusion_form.model_note(studio, model), *diffusion_form.effect_notes(studio))
 
     inputs = [controls[name] for name in LISTED]

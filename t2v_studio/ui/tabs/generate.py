@@ -401,7 +401,7 @@ def restored(studio: Studio, values: Any) -> list[Any]:
         **diffusion_wiring.lists(studio, str(values["model_id"] or "")),
     }
     for name in diffusion_wiring.LISTED:
-        values[name] = values[name] if values[name] in {value for _, value in lists[name]} else ""
+        values[name] = form.known(lists[name], values[name])
     if values["adapter"]:
         values["lora_scale"] = diffusion_form.scale_of(studio, values["adapter"], values["lora_scale"])
     return [gr.Dropdown(lists[name], value=values[name]) if name in lists else values[name] for name in form.NAMES]
