@@ -115,8 +115,7 @@ class Bench:
         self.figures.row("our loop against raw", each, "ms/step", shape=shape, share=round(ours / theirs - 1, 4))
 
     def compiled(self, shape: tuple[int, int, int]) -> None:
-        backend = "inductor" if self.device != "cpu" else "eager"
-        compile.compile_blocks([self.pipe.transformer], self.cache / "inductor", backend=backend)
+        compile.use([self.pipe.transformer], True, self.cache / "inductor")
         first = self.seconds(lambda: self.run(self.clip(shape, 1)))
         again = self.seconds(lambda: self.run(self.clip(shape, 1)))
         self.figures.row("compile, first clip", first - again, "s", shape=shape, cache="as the cache folder was")

@@ -92,7 +92,7 @@ class Trainer:
         if lacking:
             self.session.report("preparing", message=f"the blocks are not compiled here: {lacking}")
         else:
-            compile.compile_blocks([self.transformer], cache, fullgraph=False)
+            compile.use([self.transformer], True, cache)
 
     @property
     def check_every(self) -> int:

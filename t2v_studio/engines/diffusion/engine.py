@@ -238,7 +238,7 @@ class DiffusionEngine:
         device = load.device_here()
         dtype = load.dtype_for(self._entry(options).compute_dtype, self._settings.dtype, device)
         held = self._resident
-        if held is not None and held.serves(source, dtype, device, options.compile_blocks):
+        if held is not None and held.serves(source, dtype, device):
             return held
         if held is not None:
             held.close()
@@ -254,7 +254,6 @@ class DiffusionEngine:
             device=device,
             weights=plan.weights,
             streamed=plan.streamed,
-            compiled=options.compile_blocks != "off",
         )
         self._resident = Resident(family, source, key, plan, sizes)
         log.info("memory: %s", plan.label)

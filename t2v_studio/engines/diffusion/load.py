@@ -22,7 +22,7 @@ ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 @dataclass(frozen=True)
 class LoadKey:
-    """What a loaded model is: another key is another load. Compilation belongs to it, as compiled blocks stay so."""
+    """What a loaded model is: another key is another load."""
 
     model: str
     revision: str
@@ -31,7 +31,6 @@ class LoadKey:
     device: str
     weights: str
     streamed: bool
-    compiled: bool
 
 
 def device_here() -> str:

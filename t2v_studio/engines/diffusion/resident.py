@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 from typing import Any
 
-from t2v_studio.engines.diffusion import load
+from t2v_studio.engines.diffusion import compile, load
 from t2v_studio.engines.diffusion.families.base import Family, Parts, Source
 from t2v_studio.engines.diffusion.memory_plan import MemoryPlan, PartBytes, Work, lower
 
@@ -29,12 +29,10 @@ class Resident:
         self._slot: Any = None
         self._mixes: Any = None
 
-    def serves(self, source: Source, dtype: str, device: str, compile_blocks: str) -> bool:
-        """Whether this is the model that a job asks for. Compiled blocks stay compiled, so a job that forbids
-        compilation needs plain ones."""
+    def serves(self, source: Source, dtype: str, device: str) -> bool:
+        """Whether this is the model that a job asks for."""
         key = self.key
-        same = (key.folder, key.revision, key.dtype, key.device) == (str(source.folder), source.revision, dtype, device)
-        return same and key.compiled == (compile_blocks != "off")
+        return (key.folder, key.revision, key.dtype, key.device) == (str(source.folder), source.revision, dtype, device)
 
     # --- text ----------------------------------------------------------------------------------
     @property
@@ -144,6 +142,8 @@ class Resident:
         load.empty_cache()
 
     def _drop_weights(self) -> None:
+        if self._pipe is not None:
+            compile.forget(self.transformers)
         self._pipe = self._slot = self._mixes = None
         self._parts = {name: part for name, part in self._parts.items() if name in ("tokenizer", "text_encoder")}
 

@@ -206,10 +206,10 @@ class Session:
         self.notes["attention"] = f"{self.attention} ({'asked for' if options.attention != 'auto' else 'chosen'})"
         kind, self.notes["step_cache"] = step_cache.wanted(options.step_cache, self.steps)
         self.compiled, self.notes["compile"] = compile.wanted(options.compile_blocks, resident.plan, step_cache=kind)
+        if self.compiled and (lacking := compile.why_not(device, self.stores.inductor)):
+            self.compiled, self.notes["compile"] = False, f"off: nothing can be compiled here ({lacking})"
         if resident.has_slot or self.worn is not None:
             self._wear(self.worn.scale if self.worn else None)
-        if self.compiled:
-            compile.compile_blocks(resident.transformers, self.stores.inductor)
 
     def apply(self, settings: SceneSettings) -> None:
         """Set the model's switches for one try; what is set already costs nothing."""
@@ -221,6 +221,7 @@ class Session:
             self._wear(self.scale(settings))
         asked = "off" if settings.step_cache is False else self.options.step_cache
         kind = step_cache.wanted(asked, settings.steps or self.steps)[0]
+        compile.use(transformers, self.compiled and kind == "off", self.stores.inductor)
         if kind != "off" or any(transformer.is_cache_enabled for transformer in transformers):
             step_cache.switch(transformers, kind, settings.steps or self.steps, self.ratios)
         self._cache_on = kind
@@ -290,7 +291,7 @@ class Session:
             "dtype": key.dtype,
             "weights": key.weights,
             "attention": settings.attention or self.attention,
-            "compiled": self.compiled,
+            "compiled": self.compiled and self._cache_on == "off",
             "step_cache": self._cache_on,
             "cfg_cutoff": self.options.cfg_cutoff,
             "flow_shift": self.options.flow_shift or self.family.flow_shift(self.canvas.height, self.canvas.width),

@@ -12,6 +12,7 @@ import torch
 from tiny_studio import SIZES, Counts, canvas, drawn, make_plan
 
 from t2v_studio.engines.base import SceneSettings
+from t2v_studio.engines.diffusion import compile
 from t2v_studio.engines.diffusion.engine import DiffusionEngine
 from t2v_studio.engines.diffusion.families.registry import family
 from t2v_studio.engines.diffusion.options import DiffusionOptions
@@ -177,6 +178,72 @@ def test_few_steps_are_never_cached(engine: DiffusionEngine) -> None:
     _, (source,) = drawn(engine, make_plan(1), canvas(scenes=1, steps=19, step_cache="first_block"))
     assert source.details["numerics"]["step_cache"] == "off"
     assert "fewer than 20" in source.details["switches"]["step_cache"]
+
+
+# --- compiled blocks ---------------------------------------------------------------------------
+def graphs() -> int:
+    from torch._dynamo.utils import counters
+
+    return int(counters["stats"]["unique_graphs"])
+
+
+@pytest.fixture
+def traced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks are traced as for the card, and run as they are: no compiler is needed, and the numbers stay the same."""
+    monkeypatch.setattr(compile, "BACKEND", "eager")
+    monkeypatch.setattr(compile, "why_not", lambda device, cache: "")
+
+
+@pytest.mark.usefixtures("traced")
+@pytest.mark.parametrize("name", FAMILIES)
+def test_compiled_blocks_are_traced_once_and_go_off_and_on_without_a_load(engine: DiffusionEngine, name: str) -> None:
+    plan, frames = make_plan(1), FRAMES[name]
+    (plain,), _ = drawn(engine, plan, canvas(name, scenes=1, frames=frames))
+    loaded, before = list(engine._resident.loads), graphs()
+    (first,), (source,) = drawn(engine, plan, canvas(name, scenes=1, frames=frames, compile_blocks="on"))
+    assert source.details["numerics"]["compiled"] is True
+    traced = graphs()
+    assert traced > before
+    drawn(engine, plan, canvas(name, scenes=1, frames=frames, compile_blocks="off"))
+    (again,), (off,) = drawn(engine, plan, canvas(name, scenes=1, frames=frames))
+    assert off.details["numerics"]["compiled"] is False
+    drawn(engine, plan, canvas(name, scenes=1, frames=frames, compile_blocks="on"))
+    assert graphs() == traced
+    assert engine._resident.loads == loaded
+    assert np.array_equal(plain, first) and np.array_equal(plain, again)
+
+
+@pytest.mark.usefixtures("traced")
+def test_a_step_cache_finds_plain_blocks_after_compiled_ones(engine: DiffusionEngine) -> None:
+    plan = make_plan(1)
+    cached = canvas(scenes=1, steps=20, step_cache="first_block", compile_blocks="on")
+    (alone,), _ = drawn(engine, plan, cached)
+    drawn(engine, plan, canvas(scenes=1, steps=20, compile_blocks="on"))
+    before = graphs()
+    (after,), (source,) = drawn(engine, plan, cached)
+    assert source.details["numerics"] | {"compiled": False, "step_cache": "first_block"} == source.details["numerics"]
+    assert "step cache" in source.details["switches"]["compile"]
+    assert graphs() == before and np.array_equal(alone, after)
+
+
+@pytest.mark.usefixtures("traced")
+def test_many_shapes_and_models_are_no_error(engine: DiffusionEngine) -> None:
+    for name in (*FAMILIES, *FAMILIES):
+        for longer in (0, 8, 16):
+            on = canvas(name, scenes=1, frames=FRAMES[name] + longer, compile_blocks="on")
+            (frames,), _ = drawn(engine, make_plan(1), on)
+            assert frames.shape[0] == FRAMES[name] + longer
+
+
+def test_where_nothing_can_be_compiled_the_blocks_run_as_they_are(
+    engine: DiffusionEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compile, "why_not", lambda device, cache: "there is no g++")
+    before = graphs()
+    _, (source,) = drawn(engine, make_plan(1), canvas(scenes=1, compile_blocks="on"))
+    assert source.details["numerics"]["compiled"] is False
+    assert source.details["switches"]["compile"] == "off: nothing can be compiled here (there is no g++)"
+    assert graphs() == before
 
 
 # --- memory ------------------------------------------------------------------------------------

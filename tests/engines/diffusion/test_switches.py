@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -85,17 +84,13 @@ def test_when_blocks_are_compiled(asked: str, tier: str, cache: str, on: bool) -
     assert wanted is on and why
 
 
-def test_blocks_are_compiled_once_into_the_given_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
-    calls: list[dict[str, Any]] = []
-    model = SimpleNamespace(compile_repeated_blocks=lambda **how: calls.append(how))
-    compile.compile_blocks([model], tmp_path / "graphs")
-    compile.compile_blocks([model], tmp_path / "graphs")
-    assert calls == [{"fullgraph": True, "backend": "inductor"}]
+def test_graphs_are_kept_in_the_given_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import os
 
-    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "graphs")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")  # so that it is as it was, after the test
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    compile.use([], True, tmp_path / "graphs")
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "graphs")
 
 
 def test_ratios_are_kept_by_key(tmp_path: Path) -> None:
