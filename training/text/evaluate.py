@@ -126,7 +126,7 @@ def spread(steps: Sequence[int], most: int, *, keep: int | None = None) -> list[
     """At most so many steps, evenly spread; the last and `keep` always among them."""
     if len(steps) <= most:
         return list(steps)
-    wanted = {steps[-1], *([keep] if keep in steps else [])}
+    wanted = {steps[-1], *(step for step in steps if step == keep)}
     free = [step for step in steps if step not in wanted]
     count = most - len(wanted)
     wanted |= {free[math.floor(place * len(free) / count)] for place in range(count)}

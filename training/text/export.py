@@ -76,15 +76,16 @@ def _merged(session: TextSession, card: AdapterCard, folder: Path, options: dict
 def _merged_gguf(session: TextSession, card: AdapterCard, folder: Path, options: dict[str, Any]) -> Exported:
     from training.text.llama_cpp import check, convert
 
-    named = options.get("llama_cpp") or session.settings.llama_cpp_path
+    asked = options.get("llama_cpp") or session.settings.llama_cpp_path
+    named = Path(asked) if asked else None
     outtype = str(options.get("outtype") or "q8_0")
-    check(Path(named) if named else None, outtype)
+    check(named, outtype)
     notes: list[str] = []
     if not (folder / MERGED / "config.json").is_file():
         _, notes = _merged(session, card, folder, options)
     session.report("converting", message=outtype)
     path = folder / f"{ollama_name(card.name)}-{outtype}.gguf"
-    return [convert(folder / MERGED, path, llama_cpp=Path(named), outtype=outtype)], notes
+    return [convert(folder / MERGED, path, llama_cpp=named, outtype=outtype)], notes
 
 
 def _modelfile(session: TextSession, card: AdapterCard, folder: Path, options: dict[str, Any]) -> Exported:

@@ -77,18 +77,20 @@ def write_gguf_adapter(lora: Lora, family: str, config: Mapping[str, Any], path:
     return path
 
 
+_SAID = ("general.type", "adapter.type", "adapter.lora.alpha", "general.architecture")
+
+
 def read_gguf_adapter(path: Path, config: Mapping[str, Any]) -> Lora:
     """The factors of a file with transformers' names and order. Raises InputError where it is no adapter."""
     import gguf
 
     try:
         reader = gguf.GGUFReader(path)
-        said = {key: reader.get_field(key) for key in ("general.type", "adapter.type", "adapter.lora.alpha")}
-        kind, how, alpha = (field.contents() if field is not None else None for field in said.values())
-        arch = reader.get_field("general.architecture").contents()
+        fields = [reader.get_field(key) for key in _SAID]
+        kind, how, alpha, arch = (field.contents() if field is not None else None for field in fields)
     except (OSError, ValueError, AttributeError) as error:
         raise InputError("gguf_damaged", f"GGUF: {path.name} cannot be read ({error}).", "Export it again.") from error
-    if (kind, how) != ("adapter", "lora") or alpha is None:
+    if (kind, how) != ("adapter", "lora") or alpha is None or arch is None:
         raise InputError("gguf_no_adapter", f"GGUF: {path.name} is no LoRA adapter.", "Give the file of an adapter.")
     layers: dict[str, dict[str, np.ndarray]] = {}
     back = _back(arch, config)
