@@ -143,9 +143,17 @@ class ChatModel:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def __call__(self, messages: list[dict[str, str]], *, temperature: float = 0.0, seed: int = 0) -> str:
+    def __call__(
+        self,
+        messages: list[dict[str, str]],
+        *,
+        temperature: float = 0.0,
+        seed: int = 0,
+        schema: dict[str, Any] | None = None,
+    ) -> str:
         """The model's answer. At temperature 0 it is greedy, so the same every time; else `seed` draws it.
 
+        schema: of the JSON object that the answer is, or the beginning of it where its tokens do not suffice.
         Raises StudioError where it cannot answer.
         """
         import torch
@@ -169,6 +177,10 @@ class ChatModel:
             torch.manual_seed(seed)
             drawn = {"do_sample": True, "temperature": temperature, "top_p": 0.95, "top_k": 0}
         try:
+            if schema is not None:
+                from t2v_studio.planning.json_answers import held_to
+
+                drawn["logits_processor"] = held_to(schema, tokenizer, model, length)
             with torch.inference_mode():
                 out = model.generate(
                     **asked, **drawn, max_new_tokens=min(most, room), max_time=LONGEST_S, pad_token_id=_pad(tokenizer),

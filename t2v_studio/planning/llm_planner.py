@@ -1,19 +1,22 @@
 """A language model drafts the lesson; the rules check it, and stand in where it cannot be used.
 
-The model answers with JSON. Its scenes become a template, so that retrieval, citations and prompts follow as for
-any other lesson. What it says is held to the plan's own limits, mended once with the error in hand, and replaced by
-the rule-based lesson where that does not help; the plan's `planner` says which of these happened.
+The model answers with JSON, and can answer with nothing else. Its scenes become a template, so that retrieval,
+citations and prompts follow as for any other lesson. What it says is held to the plan's own limits, mended once with
+the error in hand, and replaced by the rule-based lesson where that does not help; the plan's `planner` says which of
+these happened.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from t2v_studio.errors import CancelledError, StudioError
 from t2v_studio.planning.lesson import LessonRequest
@@ -54,10 +57,21 @@ class DraftScene(_Strict):
 
 
 class DraftPlan(_Strict):
-    """What the model answers with: the part of a scene plan that is its own."""
+    """What the model answers with: the part of a scene plan that is its own. A small model in a loop is no plan."""
 
     objective: Annotated[str, Field(max_length=400)] = ""
     scenes: list[DraftScene] = Field(min_length=2, max_length=6)
+
+    @model_validator(mode="after")
+    def _says_no_thing_twice(self) -> DraftPlan:
+        titles = [scene.title for scene in self.scenes]
+        sentences = [step.say for scene in self.scenes for step in scene.steps]
+        for what, texts in (("title of a scene", titles), ("sentence of a step", sentences)):
+            said = Counter(_flat(text).lower().rstrip(".") for text in texts)
+            text, times = said.most_common(1)[0]
+            if times > 1:
+                raise ValueError(f'the {what} "{text[:60]}" stands there {times} times')
+        return self
 
 
 @dataclass(frozen=True)
@@ -104,7 +118,8 @@ def draft_with_model(lesson: LessonRequest, template: Template, settings: Settin
     name = lesson.planner_model_id or settings.planner_model_id
     folder = chat_model_folder(name, settings)
     with ChatModel(folder) as chat:
-        return draft(lesson, template, chat, name if name != str(folder) else folder.name)
+        generate = partial(chat, schema=_schema(template))
+        return draft(lesson, template, generate, name if name != str(folder) else folder.name)
 
 
 def read_draft(answer: str) -> DraftPlan:
@@ -142,7 +157,7 @@ def _asked(lesson: LessonRequest, template: Template) -> list[Message]:
     kinds = "; ".join(f"{name}: {(model.__doc__ or '').split('.')[0].strip()}" for name, model in VISUALS.items())
     system = (
         "You plan short explainer videos. Answer with one JSON object and nothing else, in English. "
-        f"It must follow this JSON schema: {json.dumps(_schema(), separators=(',', ':'))} "
+        f"It must follow this JSON schema: {json.dumps(_schema(template), separators=(',', ':'))} "
         f"visual.kind is one of: {kinds}. Take process where no other kind shows the idea."
     )
     lines = [
@@ -154,12 +169,15 @@ def _asked(lesson: LessonRequest, template: Template) -> list[Message]:
     return [{"role": "system", "content": system}, {"role": "user", "content": "\n".join(filter(None, lines))}]
 
 
-def _schema() -> dict[str, Any]:
-    """The draft's schema; of `visual` only its kind, since every other parameter has a default."""
+def _schema(template: Template) -> dict[str, Any]:
+    """The draft's schema, with no more scenes than the rules plan; of `visual` only its kind, since every other
+    parameter has a default."""
     schema = DraftPlan.model_json_schema()
     definitions = {name: body for name, body in schema["$defs"].items() if name.startswith("Draft")}
     visual = {"type": "object", "properties": {"kind": {"enum": list(VISUALS)}}, "required": ["kind"]}
     definitions["DraftScene"]["properties"]["visual"] = visual
+    definitions["DraftScene"]["required"].append("visual")
+    schema["properties"]["scenes"]["maxItems"] = max(2, len(template.scenes))
     return {**schema, "$defs": definitions}
 
 
@@ -173,7 +191,10 @@ def _mend(reason: str) -> Message:
 def _readable(error: ValueError) -> str:
     if not isinstance(error, ValidationError):
         return str(error)
-    found = [f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()[:3]]
+    found = [
+        ": ".join(filter(None, [".".join(str(part) for part in one["loc"]), one["msg"].removeprefix("Value error, ")]))
+        for one in error.errors()[:3]
+    ]
     return "; ".join(found)
 
 

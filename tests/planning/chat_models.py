@@ -22,8 +22,8 @@ SIZES: dict[str, Any] = {
 }
 
 
-def save(kind: str, folder: Path, *, window: int = 12000, template: str = TEMPLATE) -> Path:
-    """A model folder. Its tokenizer has one token a byte, so it reads anything."""
+def save(kind: str, folder: Path, *, window: int = 12000, template: str = TEMPLATE, spare: int = 0) -> Path:
+    """A model folder. Its tokenizer has one token a byte, so it reads anything. spare: outputs without a word."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import (
@@ -42,7 +42,7 @@ def save(kind: str, folder: Path, *, window: int = 12000, template: str = TEMPLA
     core.pre_tokenizer, core.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, bos_token="<s>", eos_token="</s>")
     tokenizer.chat_template = template or None
-    sizes = {**SIZES, "vocab_size": len(vocabulary), "max_position_embeddings": window}
+    sizes = {**SIZES, "vocab_size": len(vocabulary) + spare, "max_position_embeddings": window}
     torch.manual_seed(0)
     model = {
         "llama": lambda: LlamaForCausalLM(LlamaConfig(**sizes)),

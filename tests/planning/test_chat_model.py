@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,36 @@ def test_a_draw_is_repeated_by_its_seed_and_no_longer_than_asked(base: Path) -> 
     assert drawn[0] == drawn[1] != drawn[2]
     # One token of this tokenizer is one byte.
     assert all(0 < len(text.encode()) <= 3 * 16 for text in drawn)
+
+
+SCHEMA: dict[str, Any] = {
+    "$defs": {"Part": {"type": "object", "properties": {"kind": {"enum": ["wave", "net"]}}, "required": ["kind"], "additionalProperties": False}},
+    "type": "object",
+    "properties": {
+        "title": {"type": "string", "minLength": 3, "maxLength": 8},
+        "parts": {"type": "array", "items": {"$ref": "#/$defs/Part"}, "minItems": 2, "maxItems": 3},
+    },
+    "required": ["title", "parts"],
+    "additionalProperties": False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.5])
+@pytest.mark.parametrize("kind", ["llama", "qwen3", "lfm2"])
+def test_an_answer_can_be_held_to_a_schema(kind: str, temperature: float, tmp_path: Path) -> None:
+    """Random weights know no JSON; some models have more outputs than their tokenizer has words."""
+    with ChatModel(chat_models.save(kind, tmp_path, spare=61), use=replace(USE, most_tokens=200)) as chat:
+        with pytest.raises(ValueError, match="Expecting value"):
+            json.loads(chat(ASKED, temperature=temperature))
+        made = json.loads(chat(ASKED, temperature=temperature, schema=SCHEMA))
+    assert list(made) == ["title", "parts"] and 3 <= len(made["title"]) <= 8
+    assert 2 <= len(made["parts"]) <= 3 and all(part["kind"] in ("wave", "net") for part in made["parts"])
+
+
+def test_a_schema_that_cannot_be_followed_is_an_error(base: Path) -> None:
+    with ChatModel(base, use=USE) as chat, pytest.raises(StudioError, match="schema cannot be followed") as failed:
+        chat(ASKED, schema={"type": "string", "pattern": "("})
+    assert failed.value.code == "writer_failed"
 
 
 def test_its_codes_are_those_of_who_asks(tmp_path: Path) -> None:

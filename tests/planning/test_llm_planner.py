@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from t2v_studio.errors import StudioError, UnavailableError
 from t2v_studio.library.passages import SearchResult
 from t2v_studio.planning import chat_model
+from t2v_studio.planning.chat_model import ChatModel
 from t2v_studio.planning.lesson import LessonRequest
 from t2v_studio.planning.llm_planner import draft, read_draft
 from t2v_studio.planning.planner import plan_topic
@@ -31,7 +33,12 @@ SCENE: dict[str, Any] = {
     "formula": "x - \\eta f'(x)",
     "steps": STEPS,
 }
-GOOD: dict[str, Any] = {"objective": "See the rule.", "scenes": [SCENE, {**SCENE, "title": "Again", "visual": {"kind": "process"}}]}  # fmt: skip
+LATER = [
+    {"say": "Each step is shorter, because the slope is smaller there.", "show": "Slopes shrink"},
+    {"say": "At the bottom the slope is zero, so the walk ends.", "show": "It ends"},
+]
+SECOND: dict[str, Any] = {**SCENE, "title": "Again", "visual": {"kind": "process"}, "steps": LATER}
+GOOD: dict[str, Any] = {"objective": "See the rule.", "scenes": [SCENE, SECOND]}
 
 
 class Scripted:
@@ -84,6 +91,14 @@ def test_a_bad_answer_is_mended_once_with_its_error() -> None:
         (json.dumps(GOOD)[:-40], "scenes"),
         (json.dumps({**GOOD, "notes": 1}), "notes: Extra inputs"),
         (json.dumps({"scenes": [SCENE]}), "at least 2 items"),
+        (
+            json.dumps({"scenes": [SCENE, {**SECOND, "steps": STEPS}]}),
+            'the sentence of a step "the gradient points uphill',
+        ),
+        (
+            json.dumps({"scenes": [SCENE, {**SECOND, "title": "downhill"}]}),
+            'the title of a scene "downhill" stands there 2',
+        ),
     ],
 )
 def test_after_two_bad_answers_the_rules_plan_and_say_so(answer: str, why: str, settings: Settings) -> None:
@@ -124,7 +139,16 @@ def test_real_models_with_random_weights_end_in_the_rules(
     monkeypatch.setattr(chat_model, "MOST_TOKENS", 48)
     folder = chat_models.save(kind, tmp_path / kind)
     lesson = LessonRequest(topic="gradient descent", use_llm_planner=True, planner_model_id=str(folder))
+    written: list[str] = []
+
+    def heard(chat: ChatModel, *asked: Any, **how: Any) -> str:
+        written.append(answer(chat, *asked, **how))
+        return written[-1]
+
+    answer = ChatModel.__call__
+    monkeypatch.setattr(ChatModel, "__call__", heard)
     one, two = (plan_topic(lesson, settings, None) for _ in range(2))
+    assert len(written) == 4 and all(re.match(r'\{"(objective|scenes)":["\[]', text) for text in written)
     assert one.plan == two.plan and one.plan.planner is not None and one.plan.planner.by == "rules"
     assert one.plan.planner.model == kind and "no whole JSON object" in one.plan.planner.reason
     assert one.plan.planner.repaired and len(one.notices) == 1
