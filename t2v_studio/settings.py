@@ -68,8 +68,13 @@ class Settings(BaseSettings):
     cache_root: Path | None = Field(
         None, description="Folder of downloaded models, on any disk. Empty: data/cache/models of the workspace."
     )
+    prune_hf_cache: bool = Field(
+        False,
+        description="As --prune-hf-cache at every `t2v generate` and `t2v pair`: show what nothing needs, ask, then delete.",
+    )
     purge_hf_cache: bool = Field(
-        False, description="As --purge-hf-cache at every `t2v generate`: show what would go, ask, then delete."
+        False,
+        description="As --purge-hf-cache at every `t2v generate` and `t2v pair`: show all that would go, ask, then delete.",
     )
 
     dtype: Literal["", "fp16", "bf16"] = Field(

@@ -25,10 +25,13 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 @models.command("list")
 def list_models(json: JsonFlag = False) -> None:
     """Every model that can be named with --model-id."""
-    rows = Studio().models.rows()
+    shelf = Studio().models
+    rows = shelf.rows()
     if json:
         print_json({"models": rows})
         return
+    if problem := shelf.problem():
+        note(f"note: {problem.message} {problem.hint}")
     table([row | _columns(row) for row in rows], ("name", "state", "size", "made_for", "license", "title"))
     say("\nFetch one with: t2v models download NAME. The tiny ones need no download.")
 
@@ -154,10 +157,13 @@ def convert_model(
     if not json:
         parts = ", ".join(result["parts"]) or "nothing: it is as narrow as that already"
         say(f"Copied in {result['dtype']}: {parts} ({result['before'] / 1e9:.2f} -> {result['after'] / 1e9:.2f} GB).")
-    found = studio.models.cache_plan("doubles")
+    model = studio.models.row(name)["name"]
+    found = studio.models.cache_plan("doubles", only=model)
     freed = 0
-    if found["goes"] and free is not False:
-        freed = _carry_out(studio, found, bool(free), json)["freed"]
+    if found["goes"] and (free or (free is None and not json and sys.stdin.isatty())):
+        freed = _carry_out(studio, found, bool(free), json, only=model)["freed"]
+    elif found["goes"] and free is None and not json:
+        say(f"The wide files take {found['freed'] / 1e9:.2f} GB. Delete them with: t2v models convert {model} --free")
     if json:
         print_json(result | {"freed": freed, "freeable": found["freed"] - freed})
 
@@ -224,7 +230,7 @@ def _clean(depth: Literal["prune", "purge"], yes: bool, json: bool) -> None:
         print_json(found)
 
 
-def _carry_out(studio: Studio, found: dict[str, Any], yes: bool, json: bool) -> dict[str, Any]:
+def _carry_out(studio: Studio, found: dict[str, Any], yes: bool, json: bool, only: str = "") -> dict[str, Any]:
     """Show a plan, ask, and delete. Gives what was deleted: the plan with `deleted` true, or with 0 freed."""
     if not json:
         show_plan(found)
@@ -233,7 +239,7 @@ def _carry_out(studio: Studio, found: dict[str, Any], yes: bool, json: bool) -> 
         if not json:
             say("Nothing was deleted.")
         return say_no
-    done = studio.models.cache_delete(found["token"], found["depth"])
+    done = studio.models.cache_delete(found["token"], found["depth"], only=only)
     if not json:
         say(f"Deleted: {done['freed'] / 1e9:.2f} GB are free again.")
     return done | {"deleted": True}
@@ -245,11 +251,11 @@ def confirmed(found: dict[str, Any], json: bool = False) -> bool:
         raise InputError(
             "not_confirmed", "Nothing was deleted: nobody could be asked.", "Look at the plan, then give --yes."
         )
-    return typer.confirm(f"Delete {found['freed'] / 1e9:.2f} GB?")
+    return typer.confirm(f"Delete {found['freed'] / 1e9:.2f} GB?", err=True)
 
 
 def asker(yes: bool) -> Callable[[dict[str, Any]], bool]:
-    """What `t2v generate` hands to `studio.models.before_generate`: shows the plan, then asks unless `yes`."""
+    """For `studio.models.before_generate`: shows a plan, then asks unless `yes`; all of it on the error stream."""
 
     def ask(found: dict[str, Any]) -> bool:
         show_plan(found, note)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from t2v_studio.cli.models import asker
 from t2v_studio.cli.options import request_from, typed, with_request_flags
 from t2v_studio.cli.output import JsonFlag, follow, note, print_json, say, table
 from t2v_studio.errors import InputError
@@ -24,19 +25,17 @@ Output = Annotated[
 ]
 PlanFile = Annotated[Path | None, typer.Option("--plan", help="A plan file to draw as it stands (see `t2v plan`).")]
 PruneCache = Annotated[
-    bool,
+    bool | None,
     typer.Option(
         "--prune-hf-cache/--no-prune-hf-cache",
-        envvar="T2V_PRUNE_HF_CACHE",
-        help="First delete models of the cache that nothing needs; it shows them and asks.",
+        help="First delete models of the cache that nothing needs; it shows them and asks. Default: T2V_PRUNE_HF_CACHE.",
     ),
 ]
 PurgeCache = Annotated[
-    bool,
+    bool | None,
     typer.Option(
-        "--purge-hf-cache",
-        envvar="T2V_PURGE_HF_CACHE",
-        help="First delete all models of the cache; it shows them and asks.",
+        "--purge-hf-cache/--no-purge-hf-cache",
+        help="First delete all models of the cache but what this run needs; it shows them and asks. Default: T2V_PURGE_HF_CACHE.",
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before models of the cache are deleted.")]
@@ -57,16 +56,17 @@ def plan(
     context: typer.Context,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the plan to this JSON file.")] = None,
     print_prompt: PrintPrompt = False,
-    prune_hf_cache: PruneCache = False,
-    purge_hf_cache: PurgeCache = False,
+    prune_hf_cache: PruneCache = None,
+    purge_hf_cache: PurgeCache = None,
     yes: Yes = False,
     json: JsonFlag = False,
     **values: Any,
 ) -> None:
     """Plan the scenes of a topic, with or without the library."""
     studio = Studio()
-    _clear_cache(studio, prune_hf_cache, purge_hf_cache, yes)
-    result = follow(studio, studio.submit_plan(request_from(context, studio, values)), json)
+    request = request_from(context, studio, values)
+    _clear_cache(studio, request, bool(prune_hf_cache), bool(purge_hf_cache), yes)
+    result = follow(studio, studio.submit_plan(request), json)
     scene_plan = parse_plan(result["plan"])
     if output:
         _write_plan(scene_plan, output)
@@ -77,17 +77,11 @@ def plan(
     _notices({"notices": [*result["ahead"], *result["notices"]]})
 
 
-def _clear_cache(studio: Studio, prune: bool, purge: bool, yes: bool) -> None:
-    """What --prune-hf-cache and --purge-hf-cache ask for: shown, then asked, then deleted."""
-
-    def ask(found: dict[str, Any]) -> bool:
-        for item in found["goes"]:
-            note(f"would delete {item['name']} ({item['bytes'] / 1e9:.1f} GB): {item['why']}")
-        for item in found["stays"]:
-            note(f"would keep {item['name']}: {item['why']}")
-        return yes or typer.confirm(f"Delete {found['freed'] / 1e9:.1f} GB?", err=True)
-
-    deleted = studio.models.before_generate(prune=prune, purge=purge, ask=ask)
+def _clear_cache(studio: Studio, request: VideoRequest, prune: bool | None, purge: bool | None, yes: bool) -> None:
+    """What --prune-hf-cache and --purge-hf-cache, or the settings, ask for: shown, then asked, then deleted."""
+    prune = studio.settings.prune_hf_cache if prune is None else prune
+    purge = studio.settings.purge_hf_cache if purge is None else purge
+    deleted = studio.models.before_generate(prune=prune, purge=purge, ask=asker(yes), request=request.model_dump())
     if deleted:
         note(f"note: {deleted['freed'] / 1e9:.1f} GB of models were deleted.")
     elif prune or purge:
@@ -149,20 +143,22 @@ def generate(
     ] = None,
     output: Output = None,
     print_prompt: PrintPrompt = False,
-    prune_hf_cache: PruneCache = False,
-    purge_hf_cache: PurgeCache = False,
+    prune_hf_cache: PruneCache = None,
+    purge_hf_cache: PurgeCache = None,
     yes: Yes = False,
     json: JsonFlag = False,
     **values: Any,
 ) -> None:
     """Make one video."""
     studio = Studio()
-    _clear_cache(studio, prune_hf_cache, purge_hf_cache, yes)
     if record:
         _alone(context, values, plan_file)
-        job = studio.submit_again(studio.record_at(record), output=output)
+        again = studio.record_at(record)
+        _clear_cache(studio, again.request, prune_hf_cache, purge_hf_cache, yes)
+        job = studio.submit_again(again, output=output)
     else:
         request = _request(context, studio, values, plan_file)
+        _clear_cache(studio, request, prune_hf_cache, purge_hf_cache, yes)
         _foretell(studio, request)
         job = studio.submit_video(request, output=output)
     result = follow(studio, job, json)
@@ -228,8 +224,8 @@ def pair(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Also copy both videos into this folder.")
     ] = None,
-    prune_hf_cache: PruneCache = False,
-    purge_hf_cache: PurgeCache = False,
+    prune_hf_cache: PruneCache = None,
+    purge_hf_cache: PurgeCache = None,
     yes: Yes = False,
     json: JsonFlag = False,
     **values: Any,
@@ -237,8 +233,8 @@ def pair(
     """Make the same topic twice, without and with retrieval, alike in all else."""
     _need_topic(values)
     studio = Studio()
-    _clear_cache(studio, prune_hf_cache, purge_hf_cache, yes)
     request = request_from(context, studio, values, use_rag=True)
+    _clear_cache(studio, request, prune_hf_cache, purge_hf_cache, yes)
     _foretell(studio, request)
     result = follow(studio, studio.submit_pair(request, output=output), json)
     if json:

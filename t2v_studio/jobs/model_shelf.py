@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from t2v_studio.errors import ConflictError, InputError, StudioError
+from t2v_studio.errors import ConflictError, InputError, StudioError, unknown_name
 from t2v_studio.jobs.model import Job
-from t2v_studio.jobs.queue import age_s
 from t2v_studio.settings import Settings
 from t2v_studio.workspace import Workspace
 
@@ -36,9 +35,24 @@ class ModelShelf:
         """Every model: name, label, title, about, family, repo_id, revision, commit, license, origin, parameters, gigabytes
         (to fetch), bf16_gigabytes, trained_frames, trained_fps, size_multiple, here, parts (part to where it stands),
         converted, pinned, default, job (id of a download or conversion), message, hint."""
+        from t2v_studio.engines.diffusion.models import registry, usual_models
+
+        try:
+            entries = registry(self._workspace)
+        except StudioError:  # `problem` says so
+            entries = usual_models()
+        return [self._row(entry) for entry in entries.values()]
+
+    def problem(self) -> StudioError | None:
+        """A mistake in T2V_MODEL_ID or in the user's own list of models, which leaves the others as they are."""
         from t2v_studio.engines.diffusion.models import registry
 
-        return [self._row(entry) for entry in registry(self._workspace).values()]
+        try:
+            registry(self._workspace)
+            self._entry("")
+        except StudioError as error:
+            return error
+        return None
 
     def row(self, name: str) -> dict[str, Any]:
         """One row of `rows` by name or repository id. Raises InputError with the nearest name."""
@@ -51,15 +65,17 @@ class ModelShelf:
 
     def submit_download(self, name: str, *, check: bool = False) -> Job:
         """Queue a download. Result: model, revision, bytes, files. Raises InputError, ConflictError (download_running)."""
-        from t2v_studio.engines.diffusion.chat_files import chat_entry
+        from t2v_studio.engines.diffusion.chat_files import chat_entries, chat_entry
 
-        entry = chat_entry(name) or self._entry(name)
+        entry = chat_entry(name) or self._entry(name, more=[row.name for row in chat_entries()])
         if not entry.repo_id:
-            raise InputError(
-                "nothing_to_fetch", f"{entry.name} is not on the hub: nothing is to be fetched.", "It is ready for use."
-            )
+            absent = self._absent(entry)
+            state = f"{absent.message} {absent.hint}" if absent else "It is ready for use."
+            raise InputError("nothing_to_fetch", f"{entry.name} is not on the hub: nothing is to be fetched.", state)
         self._refuse_twice(entry.name)
-        spec = {"model": entry.name, "check": check, "freeable": self.cache_plan("prune")["freed"]}
+        if default := self._default():
+            self._store().note_default(self._workspace, default)
+        spec = {"model": entry.name, "check": check, "freeable": self._freeable()}
         return self._submit("download", "files", spec, f"Fetch {entry.title or entry.name}")
 
     def submit_convert(self, name: str, dtype: str = "bf16") -> Job:
@@ -73,7 +89,7 @@ class ModelShelf:
             raise InputError("nothing_to_convert", f"{entry.name} is not a fetched model.", "Only those are converted.")
         source(entry, self._settings, self._workspace)
         self._refuse_twice(entry.name)
-        spec = {"model": entry.name, "dtype": _DTYPES[dtype], "freeable": self.cache_plan("prune")["freed"]}
+        spec = {"model": entry.name, "dtype": _DTYPES[dtype], "freeable": self._freeable()}
         return self._submit("convert_model", "files", spec, f"Copy {entry.title or entry.name} in {dtype}")
 
     def make_tiny(self, family: str, folder: Path, *, name: str = "", seed: int = 0) -> dict[str, Any]:
@@ -101,7 +117,7 @@ class ModelShelf:
         from t2v_studio.engines.diffusion.models import forget
 
         entry = self._entry(name)
-        if {entry.name, "*"} & self._waiting():
+        if {entry.name, "*"} & self._in_use():
             raise ConflictError("model_in_use", f"{entry.name} is needed by a job.", "Wait for it, or cancel it.")
         forget(self._workspace, entry.name)
         return {"name": entry.name, "folder": entry.folder}
@@ -129,24 +145,32 @@ class ModelShelf:
         return self.row(name)
 
     # --- the cache ---------------------------------------------------------------------------
-    def cache_plan(self, depth: Depth = "prune") -> dict[str, Any]:
-        """What would go and what stays: depth, goes[], stays[] (what, name, bytes, why, path, models, revision), freed, token."""
+    def cache_plan(
+        self, depth: Depth = "prune", *, only: str = "", request: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """What would go and what stays: depth, goes[], stays[] (what, name, bytes, why, path, models, revision), freed, token.
+
+        only: of doubles, those of one model. request: of a video that is about to be made, whose models stay.
+        Raises InputError while `problem` names a mistake: what is to be kept is not known then.
+        """
         from t2v_studio.engines.diffusion.cache import plan
 
-        return plan(depth, self._settings, self._workspace, self._in_use()).as_json()
+        return plan(depth, self._settings, self._workspace, self._in_use(request), only).as_json()
 
-    def cache_delete(self, token: str, depth: Depth) -> dict[str, Any]:
+    def cache_delete(
+        self, token: str, depth: Depth, *, only: str = "", request: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
         """Carry out the plan that was shown. Raises ConflictError `plan_changed` where it is no longer that one."""
         from t2v_studio.engines.diffusion.cache import execute
 
-        return execute(token, depth, self._settings, self._workspace, self._in_use()).as_json()
+        return execute(token, depth, self._settings, self._workspace, self._in_use(request), only).as_json()
 
     def cache_report(self) -> dict[str, Any]:
         """root, bytes, free (of its disk), items[] (as in plans, all of them), prune and purge (bytes that each would free)."""
         pruned, purged = self.cache_plan("prune"), self.cache_plan("purge")
         root = self._store().root
         there = next(folder for folder in (root, *root.parents) if folder.exists())
-        items = [item for item in pruned["goes"] if item["what"] != "files"] + pruned["stays"]
+        items = pruned["goes"] + pruned["stays"]
         return {
             "root": str(root),
             "bytes": sum(item["bytes"] for item in items),
@@ -156,23 +180,57 @@ class ModelShelf:
             "purge": purged["freed"],
         }
 
-    def before_generate(self, *, prune: bool, purge: bool, ask: Ask) -> dict[str, Any] | None:
+    def before_generate(
+        self, *, prune: bool, purge: bool, ask: Ask, request: dict[str, Any] | None = None
+    ) -> dict[str, Any] | None:
         """What --prune-hf-cache and --purge-hf-cache do: the plan is put to `ask`, and deleted where it says yes.
 
-        None where nothing was asked for, nothing would go, or the answer was no.
+        None where nothing was asked for, nothing would go, or the answer was no. The models of `request` stay.
         """
         if not (prune or purge):
             return None
-        found = self.cache_plan("purge" if purge else "prune")
+        found = self.cache_plan("purge" if purge else "prune", request=request)
         if not found["goes"] or not ask(found):
             return None
-        return self.cache_delete(found["token"], found["depth"])
+        return self.cache_delete(found["token"], found["depth"], request=request)
 
     # --- inside ------------------------------------------------------------------------------
-    def _entry(self, name: str) -> Any:
-        from t2v_studio.engines.diffusion.models import model
+    def _entry(self, name: str, more: Sequence[str] = ()) -> Any:
+        """more: other names that would have been right, for the hint."""
+        from t2v_studio.engines.diffusion.models import model, usual_models
 
-        return model(name, self._settings, self._workspace)
+        try:
+            return model(name, self._settings, self._workspace)
+        except InputError as error:
+            if error.code == "unknown_name" and more:
+                raise unknown_name("model_id", name, [*usual_models(), *more]) from error
+            raise
+
+    def _default(self) -> str:
+        """The model that stands for none; "" where T2V_MODEL_ID names none."""
+        try:
+            return str(self._entry("").name)
+        except StudioError:
+            return ""
+
+    def _freeable(self) -> float:
+        """Bytes that a prune would free; 0 where that cannot be said."""
+        try:
+            return float(self.cache_plan("prune")["freed"])
+        except StudioError:
+            return 0
+
+    def _absent(self, entry: Any) -> StudioError | None:
+        """Why a model cannot be used as it stands; None where it can. A tiny one is made when it is asked for."""
+        from t2v_studio.engines.diffusion.models import source
+
+        if entry.origin == "tiny":
+            return None
+        try:
+            source(entry, self._settings, self._workspace)
+        except StudioError as error:
+            return error
+        return None
 
     def _store(self) -> Any:
         from t2v_studio.engines.diffusion.store import ModelStore
@@ -180,16 +238,14 @@ class ModelShelf:
         return ModelStore.of(self._settings, self._workspace)
 
     def _row(self, entry: Any) -> dict[str, Any]:
-        from t2v_studio.engines.diffusion.models import missing
-
         store = self._store()
         folders = store.part_folders(entry) if entry.repo_id else {}
         parts = {part: _state(folder, store.converted) for part, folder in folders.items()}
-        here = all(folders.values()) if entry.repo_id else entry.origin == "tiny" or self._own_is_here(entry)
         job = next((job for job in self._working() if job.spec.get("model") == entry.name), None)
-        absent = None if here else missing(entry)
+        absent = self._absent(entry)
+        here = absent is None
         size = entry.bytes() / 1e9
-        about = "ready" if here else f"{size:.0f} GB to fetch"
+        about = "ready" if here else f"{size:.0f} GB to fetch" if entry.repo_id else "not here"
         return {
             "name": entry.name,
             "label": f"{entry.title or entry.name} ({about})",
@@ -211,20 +267,11 @@ class ModelShelf:
             "parts": parts,
             "converted": "narrow copy" in parts.values(),
             "pinned": entry.name in store.ledger()["pinned"],
-            "default": entry.name == self._entry("").name,
+            "default": entry.name == self._default(),
             "job": job.id if job else "",
             "message": absent.message if absent else "",
             "hint": absent.hint if absent else "",
         }
-
-    def _own_is_here(self, entry: Any) -> bool:
-        from t2v_studio.engines.diffusion.models import source
-
-        try:
-            source(entry, self._settings, self._workspace)
-        except StudioError:
-            return False
-        return True
 
     def _working(self) -> list[Job]:
         return [job for job in self._jobs(active=True, limit=200) if job.kind in KINDS]
@@ -239,35 +286,45 @@ class ModelShelf:
                 job=busy.id,
             )
 
-    def _in_use(self) -> set[str]:
-        """Models of jobs that wait or run, and of those that ended so lately that their model may still be loaded."""
-        idle_s = self._settings.gpu_idle_minutes * 60
-        names = set()
-        for job in self._jobs(limit=200):
-            if not job.ended or (job.ended_at and age_s(job.ended_at) < idle_s):
-                names |= self._models_of(job)
-        return names
+    def _in_use(self, request: dict[str, Any] | None = None) -> set[str]:
+        """Models of jobs that wait or run, and of a request; "*" where that cannot be told.
 
-    def _waiting(self) -> set[str]:
-        """Models of jobs that wait or run."""
-        return set().union(*(self._models_of(job) for job in self._jobs(active=True, limit=200)))
+        A model that stays loaded after its job is held by the process that loaded it (`ModelStore.held`).
+        """
+        jobs = self._jobs(active=True, limit=200)
+        return set().union(*(self._models_of(job) for job in jobs), self._drawn(request or {}))
 
     def _models_of(self, job: Job) -> set[str]:
-        """The models that a job needs; "*" where that cannot be told."""
         if job.kind in KINDS:
-            return set() if job.ended else {job.spec["model"]}
+            return {job.spec["model"]}
         if job.kind == "train":
-            return set() if job.ended else self._trained(job.spec.get("run", ""))
+            return self._trained(job.spec.get("run", ""))
         if job.kind == "pack":
             return self._packed(job)
-        request = job.spec.get("request") or (job.spec.get("record") or {}).get("request") or {}
-        return self._drawn(request)
+        return self._drawn(job.spec.get("request") or (job.spec.get("record") or {}).get("request") or {})
 
     def _drawn(self, request: dict[str, Any]) -> set[str]:
+        """Models that a video needs: of diffusion, and the language models that plan and write for it."""
         from t2v_studio.engines.diffusion.chat_files import chat_entry
 
-        asked = [request.get(name) or "" for name in ("planner_model_id", "prompt_writer")]
-        return {entry.name for name in asked if (entry := chat_entry(name))} | self._video_model(request)
+        usual = self._settings.planner_model_id if request.get("use_llm_planner") else ""
+        author = self._settings.manim_model_id if request.get("manim_scenes") == "written" else ""
+        asked = [
+            request.get("planner_model_id") or usual,
+            request.get("manim_model_id") or author,
+            self._base_of(request.get("prompt_writer") or ""),
+            self._base_of(request.get("manim_adapter") or ""),
+        ]
+        return {entry.name for name in asked if name and (entry := chat_entry(name))} | self._video_model(request)
+
+    def _base_of(self, name: str) -> str:
+        """The chat model under a text adapter; any other name as it is."""
+        from t2v_studio.adapters.catalogue import find
+
+        try:
+            return str(find(self._workspace, name).base_model) if name else ""
+        except StudioError:
+            return name
 
     def _video_model(self, request: dict[str, Any]) -> set[str]:
         if request.get("engine") != "diffusion":
@@ -292,7 +349,7 @@ class ModelShelf:
             run = read_run(Path(job.spec["folder"]))
             requests = [run.request(topic) for topic in run.pack.topics]
         except (StudioError, OSError):
-            return set() if job.ended else {"*"}
+            return {"*"}
         return set().union(*(self._drawn(request.model_dump()) for request in requests))
 
 

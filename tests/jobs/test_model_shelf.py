@@ -41,8 +41,7 @@ def video(model: str = "", **fields: Any) -> dict[str, Any]:
         (job(**video("wan2.1-1.3b")), {"wan2.1-1.3b"}),
         (job(**video()), {"wan2.1-14b"}),
         (job(request={"engine": "local"}), set()),
-        (job(**video("wan2.1-1.3b"), ended_s=60), {"wan2.1-1.3b"}),
-        (job(**video("wan2.1-1.3b"), ended_s=86_400), set()),
+        (job(**video("wan2.1-1.3b"), ended_s=60), set()),
         (job("again", record=video("tiny-wan")), {"tiny-wan"}),
         (job("download", model="ltx-0.9.1"), {"ltx-0.9.1"}),
         (job("download", model="ltx-0.9.1", ended_s=1), set()),
@@ -52,10 +51,37 @@ def video(model: str = "", **fields: Any) -> dict[str, Any]:
         (job("pack", folder="nowhere"), {"*"}),
         (job("plan", request={"engine": "local", "planner_model_id": "qwen3-4b"}), {"qwen3-4b"}),
         (job(**video("tiny-wan", prompt_writer="LiquidAI/LFM2-1.2B")), {"tiny-wan", "lfm2-1.2b"}),
+        (job("plan", request={"engine": "local", "use_llm_planner": True}), {"lfm2-1.2b"}),
+        (job(request={"engine": "manim", "manim_scenes": "written"}), {"qwen3-4b"}),
     ],
 )
 def test_what_a_job_needs(found: Any, names: set[str], settings: Settings, workspace: Workspace) -> None:
-    assert shelf(settings, workspace, found)._in_use() == names
+    usual = settings.model_copy(update={"planner_model_id": "lfm2-1.2b", "manim_model_id": "qwen3-4b"})
+    assert shelf(usual, workspace, found)._in_use() == names
+
+
+def test_a_wrong_default_or_list_is_told_and_stops_no_other_model(settings: Settings, workspace: Workspace) -> None:
+    wrong = settings.model_copy(update={"model_id": "wan2.1-13b"})
+    assert not any(row["default"] for row in shelf(wrong, workspace).rows())
+    problem = shelf(wrong, workspace).problem()
+    assert (
+        problem is not None and problem.message.startswith('T2V_MODEL_ID: "wan2.1-13b"') and "wan2.1-1" in problem.hint
+    )
+    assert shelf(wrong, workspace).submit_download("ltx-0.9.1")
+    with pytest.raises(InputError, match="T2V_MODEL_ID"):
+        shelf(wrong, workspace).cache_plan("prune")
+    assert shelf(settings, workspace).problem() is None
+    (workspace.data / "models.local.yaml").write_text("oops")
+    problem = shelf(settings, workspace).problem()
+    assert problem is not None and "models.local.yaml" in problem.message
+    assert {"wan2.1-14b", "tiny-wan"} <= {row["name"] for row in shelf(settings, workspace).rows()}
+    assert shelf(settings, workspace).row("tiny-wan")["here"]
+
+
+def test_a_name_of_no_model_is_met_with_the_nearest_of_either_kind(settings: Settings, workspace: Workspace) -> None:
+    with pytest.raises(InputError) as unknown:
+        shelf(settings, workspace).submit_download("qwen3-4")
+    assert "qwen3-4b" in unknown.value.hint
 
 
 def test_a_model_that_a_job_waits_for_is_not_forgotten(

@@ -10,7 +10,7 @@ from typing import Any
 from t2v_studio.engines.diffusion.download import Report, require_room
 from t2v_studio.engines.diffusion.families.loading import torch_dtype
 from t2v_studio.engines.diffusion.models import BYTES, Bundle, ModelEntry, missing
-from t2v_studio.engines.diffusion.store import COMPLETE, ModelStore
+from t2v_studio.engines.diffusion.store import COMPLETE, ModelStore, copy_is_complete
 from t2v_studio.errors import InputError
 
 PARTS = ("transformer", "transformer_2", "text_encoder")
@@ -57,7 +57,7 @@ def convert(
 
 def _done(bundle: Bundle, part: str, store: ModelStore, dtype: str) -> bool:
     folder = store.converted_folder(bundle, part, dtype)
-    return folder is not None and (folder / COMPLETE).is_file()
+    return folder is not None and copy_is_complete(folder, part)
 
 
 def _convert_part(

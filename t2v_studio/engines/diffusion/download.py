@@ -15,7 +15,7 @@ from typing import Any
 
 from t2v_studio.engines.diffusion.chat_files import ChatEntry
 from t2v_studio.engines.diffusion.models import Bundle, ModelEntry
-from t2v_studio.engines.diffusion.store import ModelStore, find_row
+from t2v_studio.engines.diffusion.store import ModelStore, find_row, make_root
 from t2v_studio.errors import LimitError, StudioError, UnavailableError
 
 MARGIN = 1.2
@@ -74,7 +74,7 @@ def download(
 
 def require_room(folder: Path, needed: int, what: str, freeable: int = 0) -> None:
     """Raise LimitError `disk_full` where the disk of `folder` has less than 1.2 times `needed` bytes free."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_root(folder)
     free = shutil.disk_usage(folder).free
     if needed and free < MARGIN * needed:
         lacking = (MARGIN * needed - free) / 1e9

@@ -44,6 +44,8 @@ class DiffusionEngine:
         self._idle: threading.Timer | None = None
         self._resident: Resident | None = None
         self._session: Session | None = None
+        self._hold: Any = None
+        """Lock that keeps the model's files from being pruned (`ModelStore.hold`)."""
         self._stores: Any = None
         self._tokenizers: dict[str, Any] = {}
         self._read: tuple[ScenePlan, Canvas, list[FinalPrompt]] | None = None
@@ -200,8 +202,7 @@ class DiffusionEngine:
             self._awake()
             if self._resident is not None:
                 log.info("the model leaves the memory")
-                self._resident.close()
-                self._resident = None
+                self._unload()
             return True
         finally:
             self._lock.release()
@@ -234,15 +235,14 @@ class DiffusionEngine:
         from t2v_studio.engines.diffusion import load, memory_plan
         from t2v_studio.engines.diffusion.resident import Resident
         from t2v_studio.engines.diffusion.session import work_of
+        from t2v_studio.engines.diffusion.store import ModelStore
 
         device = load.device_here()
         dtype = load.dtype_for(self._entry(options).compute_dtype, self._settings.dtype, device)
         held = self._resident
         if held is not None and held.serves(source, dtype, device):
             return held
-        if held is not None:
-            held.close()
-            self._resident = None
+        self._unload()
         sizes = load.part_bytes(family, source, dtype)
         free = load.free_bytes(device)
         plan = memory_plan.on_cpu(sizes, free) if device == "cpu" else memory_plan.choose(free, sizes, work_of(canvas))
@@ -256,8 +256,19 @@ class DiffusionEngine:
             streamed=plan.streamed,
         )
         self._resident = Resident(family, source, key, plan, sizes)
+        if source.repo_id:
+            self._hold = ModelStore.of(self._settings, self._workspace).hold(source.name)
         log.info("memory: %s", plan.label)
         return self._resident
+
+    def _unload(self) -> None:
+        """Drop the loaded model, and let its files be pruned."""
+        if self._resident is not None:
+            self._resident.close()
+            self._resident = None
+        if self._hold is not None:
+            self._hold.release()
+            self._hold = None
 
     # --- what options name ---------------------------------------------------------------------
     def _entry(self, options: DiffusionOptions | None) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -114,7 +115,7 @@ class ModelEntry(_Entry):
 
 def registry(workspace: Workspace) -> dict[str, ModelEntry]:
     """Every model by name: shipped, own, tiny. Raises InputError for a mistake in the user's file."""
-    entries = {entry.name: entry for entry in [*_shipped()[0], *_tiny_entries()]}
+    entries = usual_models()
     for entry in own_models(workspace):
         if entry.name in entries:
             raise _bad_file(workspace, f"the name {entry.name!r} is taken")
@@ -122,16 +123,32 @@ def registry(workspace: Workspace) -> dict[str, ModelEntry]:
     return entries
 
 
+def usual_models() -> dict[str, ModelEntry]:
+    """The shipped and the tiny models by name, whatever the user's file holds."""
+    return {entry.name: entry for entry in [*_shipped()[0], *_tiny_entries()]}
+
+
 def model(name_or_id: str, settings: Settings, workspace: Workspace) -> ModelEntry:
-    """The model of a name or repository id; "" is the one of T2V_MODEL_ID. Raises InputError with the nearest name."""
+    """The model of a name or repository id; "" is the one of T2V_MODEL_ID. Raises InputError with the nearest name.
+
+    The user's file is read for names of its own alone: a mistake in it stops nothing else.
+    """
     wanted = name_or_id or settings.model_id
+    found = _named(wanted, usual_models())
+    if found is not None:
+        return found
     entries = registry(workspace)
+    found = _named(wanted, entries)
+    if found is not None:
+        return found
+    known = [*entries, *(entry.repo_id for entry in entries.values() if entry.repo_id)]
+    raise unknown_name("model_id" if name_or_id else "T2V_MODEL_ID", wanted, known)
+
+
+def _named(wanted: str, entries: dict[str, ModelEntry]) -> ModelEntry | None:
     if wanted in entries:
         return entries[wanted]
-    for entry in entries.values():
-        if entry.repo_id and entry.repo_id.lower() == wanted.lower():
-            return entry
-    raise unknown_name("model_id", wanted, [*entries, *(entry.repo_id for entry in entries.values() if entry.repo_id)])
+    return next((one for one in entries.values() if one.repo_id and one.repo_id.lower() == wanted.lower()), None)
 
 
 def source(entry: ModelEntry, settings: Settings, workspace: Workspace) -> Source:
@@ -192,7 +209,7 @@ def _tiny_entries() -> list[ModelEntry]:
 
 def _tiny_folder(entry: ModelEntry, workspace: Workspace) -> Path:
     folder = workspace.cache / "tiny" / f"{entry.name}-{_TINY_VERSION}"
-    if not (folder / "model_index.json").is_file():
+    if not _is_whole(folder, entry.rules):
         from t2v_studio.engines.diffusion.tiny import make_tiny
 
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -201,10 +218,17 @@ def _tiny_folder(entry: ModelEntry, workspace: Workspace) -> Path:
             try:
                 made.rename(folder)
             except OSError:  # another process was quicker, or left half a folder
-                if not (folder / "model_index.json").is_file():
+                if not _is_whole(folder, entry.rules):
                     shutil.rmtree(folder)
                     made.rename(folder)
     return folder
+
+
+def _is_whole(folder: Path, rules: Family) -> bool:
+    from t2v_studio.engines.diffusion.store import part_is_complete
+
+    parts = [part.removesuffix("_config") for part in rules.part_names]
+    return (folder / "model_index.json").is_file() and all(part_is_complete(folder / part, part) for part in parts)
 
 
 # --- the user's own file -----------------------------------------------------------------------
@@ -231,7 +255,10 @@ def _own(workspace: Workspace, row: dict[str, Any]) -> ModelEntry:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise _bad_file(workspace, f"model {row.get('name', '?')}: {field}: {first['msg']}") from error
-    family_of(entry.family)
+    try:
+        family_of(entry.family)
+    except InputError as error:
+        raise _bad_file(workspace, f"model {entry.name}: {error.message.rstrip('.')}") from error
     if bool(entry.repo_id) == bool(entry.folder):
         raise _bad_file(workspace, f"model {entry.name}: give either repo_id or folder")
     unknown = [group for group in entry.shared.values() if group not in bundles()]
@@ -254,7 +281,8 @@ def register(
     path = workspace.data / LOCAL_FILE
     before = path.read_text("utf-8") if path.is_file() else "# Models of this workspace. See t2v models list.\n"
     row = entry.model_dump(include={"name", "title", "family", "folder", "tiny"}, exclude_defaults=True)
-    path.write_text(f"{before.rstrip()}\n{yaml.safe_dump([row], sort_keys=False)}", "utf-8")
+    rows = yaml.safe_load(before) or []
+    _write_rows(path, [*rows, row], f"{before.rstrip()}\n{yaml.safe_dump([row], sort_keys=False)}", before)
     return entry
 
 
@@ -277,8 +305,26 @@ def forget(workspace: Workspace, name: str) -> ModelEntry:
     position = [one.name for one in own_models(workspace)].index(name)
     end = starts[position + 1] if position + 1 < len(starts) else root.end_mark.line
     kept = [*lines[: starts[position]], *lines[end:]]
-    path.write_text("".join(kept), "utf-8")
+    rows = yaml.safe_load(text)
+    _write_rows(path, [*rows[:position], *rows[position + 1 :]], "".join(kept), text)
     return entry
+
+
+def _write_rows(path: Path, rows: list[dict[str, Any]], text: str, before: str) -> None:
+    """The user's file with `rows`: as `text`, which keeps all else, where that says the same; else written anew.
+
+    Written anew, it keeps the comments that it begins with. before: its text as it is.
+    """
+    try:
+        same = (yaml.safe_load(text) or []) == rows
+    except yaml.YAMLError:
+        same = False
+    if not same:
+        head = takewhile(lambda line: line.startswith("#") or not line.strip(), before.splitlines(keepends=True))
+        text = "".join(head) + (yaml.safe_dump(rows, sort_keys=False, allow_unicode=True) if rows else "")
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text, "utf-8")
+    part.replace(path)
 
 
 def _own_folder(entry: ModelEntry, workspace: Workspace) -> Path:

@@ -6,19 +6,24 @@ The ledger says what the studio itself fetched. Nothing else in the cache is eve
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from t2v_studio.engines.diffusion.families.base import Source
 from t2v_studio.engines.diffusion.models import Bundle, ModelEntry
+from t2v_studio.errors import InputError
 from t2v_studio.settings import Settings
 from t2v_studio.workspace import Workspace
 
 COMPLETE = ".complete"
+LOADED = "loaded"
+"""Folder of the locks of loaded models."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +62,16 @@ class ModelStore:
         return {part: self.part_folder(bundle, part) for bundle in entry.bundles() for part in bundle.parts}
 
     def part_folder(self, bundle: Bundle, part: str) -> Path | None:
-        for dtype in ("bfloat16", "float16"):
-            copy = self.converted_folder(bundle, part, dtype)
-            if copy is not None and (copy / COMPLETE).is_file():
-                return copy
+        copy = self.narrow_copy(bundle, part)
+        if copy is not None:
+            return copy
         folder = self.snapshot(bundle)
         return folder / part if folder is not None and part_is_complete(folder / part, part) else None
+
+    def narrow_copy(self, bundle: Bundle, part: str) -> Path | None:
+        """Folder of a complete copy in bf16, else of one in fp16."""
+        copies = (self.converted_folder(bundle, part, dtype) for dtype in ("bfloat16", "float16"))
+        return next((copy for copy in copies if copy is not None and copy_is_complete(copy, part)), None)
 
     def snapshot(self, bundle: Bundle) -> Path | None:
         """Folder of the bundle's commit in the hub's cache, whether it is there or not; None for an unknown commit."""
@@ -89,22 +98,31 @@ class ModelStore:
 
     # --- the ledger --------------------------------------------------------------------------
     def ledger(self) -> dict[str, Any]:
-        """snapshots: rows repo_id, revision, state (started, complete), files (name to bytes), at; pinned: model names."""
+        """snapshots: rows repo_id, revision, state (started, complete), files (name to bytes), at; pinned: model names;
+        defaults: folder of a workspace to its default model."""
+        return self._read() or {"version": 1, "snapshots": [], "pinned": [], "defaults": {}}
+
+    def _read(self) -> dict[str, Any] | None:
+        """The ledger's file; None where there is none, or nothing can be read from it."""
         try:
             data = json.loads((self.root / "ledger.json").read_text("utf-8"))
-        except (OSError, ValueError):
-            data = {}
-        return {"version": 1, "snapshots": data.get("snapshots", []), "pinned": data.get("pinned", [])}
+            rows, pinned, defaults = data.get("snapshots", []), data.get("pinned", []), data.get("defaults", {})
+            rows = [row | {"files": dict(row["files"])} for row in rows if row["repo_id"] and row["revision"]]
+            return {"version": 1, "snapshots": rows, "pinned": list(pinned), "defaults": dict(defaults)}
+        except (OSError, ValueError, AttributeError, TypeError, KeyError):
+            return None
 
     @contextmanager
     def editing(self) -> Iterator[dict[str, Any]]:
         """The ledger to change; written whole, by one process at a time."""
         from filelock import FileLock
 
-        self.root.mkdir(parents=True, exist_ok=True)
+        make_root(self.root)
         path = self.root / "ledger.json"
         with FileLock(str(self.root / "ledger.lock"), timeout=60):
             data = self.ledger()
+            if path.is_file() and self._read() is None:
+                path.replace(path.with_name("ledger.unreadable.json"))  # a person may want to look at it
             yield data
             draft = path.with_suffix(".part")
             draft.write_text(json.dumps(data, indent=1), "utf-8")
@@ -126,9 +144,63 @@ class ModelStore:
             others = [pinned for pinned in ledger["pinned"] if pinned != name]
             ledger["pinned"] = [*others, name] if on else others
 
+    # --- who needs what ----------------------------------------------------------------------
+    def hold(self, name: str) -> Any:
+        """A lock that says this process has a model loaded; `release` it, or end. Any process sees it in `held`."""
+        from filelock import FileLock
+
+        make_root(self.root / LOADED)
+        lock = FileLock(str(self.root / LOADED / f"{name}@{os.getpid()}-{uuid4().hex[:8]}.lock"))
+        lock.acquire()
+        return lock
+
+    def held(self) -> set[str]:
+        """Models that a process has loaded now, of whichever workspace."""
+        from filelock import FileLock, Timeout
+
+        names = set()
+        for path in (self.root / LOADED).glob("*@*.lock"):
+            lock = FileLock(str(path))
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                names.add(path.name.rpartition("@")[0])
+                continue
+            path.unlink(missing_ok=True)  # who held it is gone
+            lock.release()
+        return names
+
+    def note_default(self, workspace: Workspace, name: str) -> None:
+        """Write down which model a workspace takes where none is named, for a prune by another workspace."""
+        home = str(workspace.data.resolve())
+        if self.ledger()["defaults"].get(home) != name:
+            with self.editing() as ledger:
+                ledger["defaults"][home] = name
+
+    def defaults_elsewhere(self, workspace: Workspace) -> set[str]:
+        """Default models of the other workspaces that share this cache and are still there."""
+        own = str(workspace.data.resolve())
+        return {name for home, name in self.ledger()["defaults"].items() if home != own and Path(home).is_dir()}
+
     def size_of(self, folder: Path) -> int:
         """Bytes of the files below `folder`, links followed."""
         return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0
+
+
+def make_root(folder: Path) -> None:
+    """Make a folder of the cache. Raises InputError where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            "cache_unwritable",
+            f"T2V_CACHE_ROOT: {folder} cannot be made ({error.strerror}).",
+            "Set T2V_CACHE_ROOT to a folder that can be written, or leave it empty.",
+        ) from error
+
+
+def copy_is_complete(folder: Path, part: str) -> bool:
+    return (folder / COMPLETE).is_file() and part_is_complete(folder, part)
 
 
 def find_row(ledger: Mapping[str, Any], repo_id: str, revision: str) -> dict[str, Any] | None:

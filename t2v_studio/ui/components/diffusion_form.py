@@ -138,7 +138,8 @@ def _choice(name: str, label: str, options: list[tuple[str, str]], **more: Any) 
 def model_choices(studio: Studio) -> list[tuple[str, str]]:
     """The studio's own model first, for which the empty choice stands; then what is here, then the rest."""
     usual = usual_model(studio)
-    return [(label, "" if name == usual else name) for label, name in studio.models.choices()]
+    none = [] if usual else [("None: T2V_MODEL_ID names no model", "")]
+    return [*none, *((label, "" if name == usual else name) for label, name in studio.models.choices())]
 
 
 def adapter_choices(studio: Studio, model: str) -> list[tuple[str, str]]:
@@ -175,6 +176,9 @@ def usual_model(studio: Studio) -> str:
 def model_note(studio: Studio, model: str) -> str:
     """What to fetch for the chosen model, where it is not here; how far it is, where it is being fetched."""
     row = next((row for row in studio.models.rows() if row["name"] == (model or usual_model(studio))), None)
+    problem = None if model else studio.models.problem()
+    if row is None and problem is not None:
+        return markup.notice(problem.message, problem.hint, "warn")
     if row is None or row["here"]:
         return ""
     if row["job"]:

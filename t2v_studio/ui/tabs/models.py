@@ -117,9 +117,10 @@ def status_of(job: Job | None) -> str:
 # --- the table ---------------------------------------------------------------------------------
 def table_of(studio: Studio) -> str:
     head = ("Model", "State", "To fetch", "As bf16", "Made for", "Licence", "")
-    rows = studio.models.rows()
+    rows, problem = studio.models.rows(), studio.models.problem()
+    said = markup.notice(problem.message, problem.hint, "warn") if problem else ""
     video = markup.table(head, [_cells(row) for row in rows], caption="Video models", kind="models stacked")
-    return video + _chat_table(studio)
+    return said + video + _chat_table(studio)
 
 
 def _chat_table(studio: Studio) -> str:
@@ -187,6 +188,8 @@ def _buttons(row: dict[str, Any]) -> str:
 # --- the disk ----------------------------------------------------------------------------------
 def cache_of(studio: Studio) -> str:
     """What is there, and what could go; the first of two steps."""
+    if problem := studio.models.problem():
+        return markup.notice("What may go cannot be said.", f"{problem.message} {problem.hint}", "warn")
     report = studio.models.cache_report()
     facts = markup.facts(
         [

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -237,7 +239,7 @@ def test_a_copy_in_bf16_loads_the_very_weights_of_the_wide_files(
     assert convert(ENTRY, store, silent)["parts"] == []
 
     found = cache.plan("doubles", settings, workspace, [])
-    assert {item.name for item in found.goes} == {REPO, TEXT}
+    assert {item.name for item in found.goes} == {f"{REPO} (transformer)", f"{TEXT} (text_encoder)"}
     assert all("/transformer/" in file or "/text_encoder/" in file for item in found.goes for file in item.files)
     cache.execute(found.token, "doubles", settings, workspace, [])
     assert not list(wide.part("transformer").glob("*.safetensors"))
@@ -315,3 +317,140 @@ def test_beginnings_of_files_go_when_no_job_is_at_work(
     assert [item.path for item in found.goes] == [str(half)]
     cache.execute(found.token, "prune", keep, workspace, [])
     assert not half.exists() and filled.source(ENTRY) is not None
+
+
+def test_files_that_were_here_before_the_studio_stay(
+    hub: Hub, store: ModelStore, settings: Settings, workspace: Workspace
+) -> None:
+    from huggingface_hub import hf_hub_download
+
+    names = ("transformer/config.json", "transformer/diffusion_pytorch_model.safetensors")
+    for name in names:
+        hf_hub_download(REPO, name, revision=COMMIT, cache_dir=store.hub)
+    fetch(store)
+    other = with_default(settings, "tiny-wan")
+    found = cache.plan("purge", other, workspace, [])
+    assert [(item.what, item.why) for item in found.stays] == [("foreign", "the studio did not fetch it")]
+    cache.execute(found.token, "purge", other, workspace, [])
+    left = store.repo(REPO) / "snapshots" / COMMIT
+    assert sorted(path.relative_to(left).as_posix() for path in left.rglob("*") if path.is_file()) == sorted(names)
+    assert not store.repo(TEXT).exists() and store.ledger()["snapshots"] == []
+
+
+def test_of_a_shared_repository_the_part_goes_that_nobody_needs(
+    filled: ModelStore, settings: Settings, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second model borrows the text encoder and the VAE; it is the default, and the first one's transformer goes."""
+    borrowed = Bundle(repo_id=REPO, revision=COMMIT, parts={"vae": WEIGHTS})
+    second = ENTRY.model_copy(
+        update={
+            "name": "second",
+            "repo_id": "someone/second",
+            "parts": {"transformer": WEIGHTS, "scheduler": SMALL},
+            "shared": {**ENTRY.shared, "vae": "pixels"},
+        }
+    )
+    monkeypatch.setattr(models, "_shipped", lambda: ([ENTRY, second], {"words": WORDS, "pixels": borrowed}))
+    kept = with_default(settings, "second")
+    found = cache.plan("prune", kept, workspace, [])
+    assert [item.name for item in found.goes] == [f"{REPO} (scheduler, transformer)"]
+    assert {item.name for item in found.stays if "second" in item.models} >= {f"{REPO} (vae)", TEXT}
+    cache.execute(found.token, "prune", kept, workspace, [])
+    folders = filled.part_folders(ENTRY)
+    assert folders["transformer"] is None and folders["vae"] is not None and folders["text_encoder"] is not None
+    assert fetch(filled)["files"] > 0 and filled.source(ENTRY) is not None
+
+
+def test_a_pinned_models_wide_files_stay_beside_their_copy(
+    filled: ModelStore, settings: Settings, workspace: Workspace
+) -> None:
+    convert(ENTRY, filled, silent)
+    filled.pin("small-video", True)
+    for depth in ("prune", "purge", "doubles"):
+        found = cache.plan(depth, with_default(settings, "tiny-wan"), workspace, [])  # type: ignore[arg-type]
+        assert found.goes == [] and any("pinned" in item.why for item in found.stays)
+    filled.pin("small-video", False)
+    assert cache.plan("doubles", settings, workspace, [], "another").goes == []
+    default = cache.plan("prune", with_default(settings, "small-video"), workspace, [])
+    assert {item.name for item in default.goes} == {f"{REPO} (transformer)", f"{TEXT} (text_encoder)"}
+
+
+def test_a_copy_that_lost_its_weights_is_none(filled: ModelStore, settings: Settings, workspace: Workspace) -> None:
+    wide = source(ENTRY, settings, workspace)
+    convert(ENTRY, filled, silent)
+    narrow = source(ENTRY, settings, workspace).part("transformer")
+    for path in narrow.glob("*.safetensors"):
+        path.unlink()
+    assert source(ENTRY, settings, workspace).part("transformer") == wide.part("transformer")
+    assert convert(ENTRY, filled, silent)["parts"] == ["transformer"]
+    assert source(ENTRY, settings, workspace).part("transformer") == narrow
+
+
+def test_a_loaded_model_is_kept_from_every_workspace_until_it_is_let_go(
+    filled: ModelStore, settings: Settings, workspace: Workspace, tmp_path: Path
+) -> None:
+    other = with_default(settings, "tiny-wan")
+    lock = filled.hold("small-video")
+    assert filled.held() == {"small-video"}
+    found = cache.plan("purge", other, workspace, [])
+    assert found.goes == [] and all("a job uses it" in item.why for item in found.stays if item.models)
+    lock.release()
+    assert filled.held() == set() and cache.plan("purge", other, workspace, []).goes
+    code = "import os, sys; from pathlib import Path; from t2v_studio.engines.diffusion.store import ModelStore; "
+    code += "held = ModelStore(Path(sys.argv[1])).hold('small-video'); print('held', flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code, str(filled.root)], stdin=-1, stdout=-1) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"held\n"
+        assert filled.held() == {"small-video"}
+        process.kill()
+    assert filled.held() == set(), "a process that was killed holds nothing"
+    elsewhere = Workspace.at(tmp_path / "elsewhere")
+    filled.note_default(elsewhere, "small-video")
+    kept = cache.plan("prune", other, workspace, [])
+    assert kept.goes == [] and any("another workspace" in item.why for item in kept.stays)
+    shutil.rmtree(elsewhere.data)
+    assert cache.plan("prune", other, workspace, []).goes
+
+
+def test_a_ledger_that_cannot_be_read_is_put_aside(filled: ModelStore) -> None:
+    path = filled.root / "ledger.json"
+    for text in ("[]", '{"snapshots": [{"repo_', '{"snapshots": 3}'):
+        path.write_text(text)
+        assert filled.ledger()["snapshots"] == []
+    filled.pin("small-video", True)
+    assert (filled.root / "ledger.unreadable.json").read_text() == text and filled.ledger()["pinned"] == ["small-video"]
+
+
+def test_a_cache_that_cannot_be_made_is_named(settings: Settings, tmp_path: Path, workspace: Workspace) -> None:
+    (tmp_path / "file").write_text("")
+    store = ModelStore.of(settings.model_copy(update={"cache_root": tmp_path / "file" / "cache"}), workspace)
+    with pytest.raises(InputError, match="T2V_CACHE_ROOT"):
+        store.pin("tiny-wan", True)
+    with pytest.raises(InputError, match="T2V_CACHE_ROOT"):
+        download.require_room(store.root, 1, "A model")
+
+
+# --- a list of one's own, and broken models ----------------------------------------------------
+@pytest.mark.parametrize("text", ["  - name: a1\n    family: wan\n    folder: a1\n", "[{name: a1, family: wan, folder: a1}]\n", "# mine\n- {name: a1, family: wan, folder: a1}\n"])  # fmt: skip
+def test_a_list_of_ones_own_keeps_its_models_however_it_is_written(text: str, workspace: Workspace, tiny: Path) -> None:
+    path = workspace.data / "models.local.yaml"
+    path.write_text(text)
+    register(workspace, "b2", "wan", tiny)
+    assert [one.name for one in models.own_models(workspace)] == ["a1", "b2"]
+    models.forget(workspace, "a1")
+    assert [one.name for one in models.own_models(workspace)] == ["b2"]
+    assert path.read_text().startswith("# mine") == text.startswith("# mine")
+    models.forget(workspace, "b2")
+    assert models.own_models(workspace) == []
+
+
+def test_a_family_that_is_not_known_names_the_file(workspace: Workspace) -> None:
+    (workspace.data / "models.local.yaml").write_text("- {name: a1, family: nonsense, folder: a1}")
+    with pytest.raises(InputError, match=r"models\.local\.yaml: model a1: family"):
+        models.own_models(workspace)
+
+
+def test_a_tiny_model_that_lost_a_part_is_made_again(workspace: Workspace, settings: Settings) -> None:
+    entry = model("tiny-wan", settings, workspace)
+    folder = source(entry, settings, workspace).folder
+    shutil.rmtree(folder / "transformer")
+    assert source(entry, settings, workspace).folder == folder and (folder / "transformer" / "config.json").is_file()
