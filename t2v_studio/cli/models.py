@@ -13,7 +13,9 @@ from t2v_studio.cli.output import JsonFlag, follow, note, print_json, say, table
 from t2v_studio.errors import InputError
 from t2v_studio.studio import Studio
 
-models = typer.Typer(help="Models: list, chat, show, download, convert, pin, make-tiny, forget.", no_args_is_help=True)
+models = typer.Typer(
+    help="Models: list, chat, presets, show, download, convert, pin, make-tiny, forget.", no_args_is_help=True
+)
 cache = typer.Typer(help="What models take on the disk: show, prune, purge.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="Name or repository of a model (see `t2v models list`).")]
@@ -65,6 +67,19 @@ def list_chat_models(json: JsonFlag = False) -> None:
     ]
     table(shown, ("name", "state", "size", "license", "repo_id", "commit"))
     say("\nFetch one with: t2v models download NAME.")
+
+
+@models.command("presets")
+def list_presets(json: JsonFlag = False) -> None:
+    """Named sets of choices for --preset."""
+    rows = Studio().diffusion.presets()
+    if json:
+        print_json({"presets": rows})
+        return
+    for row in rows:
+        suits = f" For {', '.join(row['families'])}." if row["families"] else ""
+        say(f"{row['name']}: {row['about']}{suits}{' Needs a LoRA.' if row['needs_adapter'] else ''}")
+        say(f"  {', '.join(f'{name} {value}' for name, value in row['sets'].items())}")
 
 
 @models.command("forget")

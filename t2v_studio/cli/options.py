@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from t2v_studio.cli.output import note
+from t2v_studio.engines.diffusion.presets import preset
 from t2v_studio.errors import InputError
 from t2v_studio.production.request import DIFFUSION_FIELDS, LENGTHS, MANIM_FIELDS, VideoRequest, parse_request
 from t2v_studio.studio import Studio
@@ -93,6 +94,8 @@ def request_from(context: typer.Context, studio: Studio, values: dict[str, Any],
     if lengths:
         given = {name: value for name, value in given.items() if name not in LENGTHS or name in lengths}
     _convenient(context, studio, given)
+    if given.get("preset") and typed(context, "preset"):
+        _yield(context, given, preset(given["preset"]).sets.given())
     if not (given | fixed).get("use_rag"):
         _yield(context, given, _ONLY_RAG)
     if (given | fixed).get("engine") != "diffusion":

@@ -164,7 +164,9 @@ class NamedEmbedder:
 
             torch.set_num_threads(self._settings.worker_threads)
             try:
-                self._model = SentenceTransformer(self.name, device=self.device, trust_remote_code=False)
+                self._model = SentenceTransformer(
+                    self.name, device=self.device, trust_remote_code=False, cache_folder=_hub_folder(self._settings)
+                )
             except (OSError, ValueError) as error:
                 raise _no_model(self.name) from error
             self.dtype = _chosen_dtype(self, self._settings, self._choice_file)
@@ -174,6 +176,11 @@ class NamedEmbedder:
     def _encode(self, texts: list[str]) -> np.ndarray:
         vectors = self._model.encode_document(texts, batch_size=BATCH_SIZE, show_progress_bar=False)
         return _unit(np.asarray(vectors, dtype=np.float32))
+
+
+def _hub_folder(settings: Settings) -> str | None:
+    """Where models of the hub lie: under T2V_CACHE_ROOT, as all others; None for the machine's own place."""
+    return str(settings.cache_root.expanduser() / "hub") if settings.cache_root else None
 
 
 def open_embedder(settings: Settings, choice_file: Path | None = None) -> Embedder:

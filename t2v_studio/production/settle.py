@@ -49,14 +49,16 @@ def settled(
     elif plan.seed != request.seed:
         plan = plan.model_copy(update={"seed": request.seed})  # the asked seed draws, not the plan file's
     diffusion = engine.name == "diffusion"
+    untaken: list[str] = []
     if diffusion:
         request = _named(request, settings)
+        request, untaken = _taken(request, engine)
     options = request.diffusion() if diffusion else None
     usual = {**engine.default_canvas(options), **(_course(diffusion) if request.course_mode else {})}
     size, notices = _size(request, engine, usual, options)
     asked = _length(request, usual)
     frames, rounded = scene_frames(plan, size["fps"], rule=lambda count: engine.frame_rule(count, options), **asked)
-    notices = [*_remarks(request, diffusion), *notices, *rounded]
+    notices = [*_remarks(request, diffusion), *untaken, *notices, *rounded]
     if not asked:
         plan = _with_seconds(plan, frames, size["fps"])
     elif "seconds" in asked:
@@ -89,6 +91,13 @@ def _named(request: VideoRequest, settings: Settings | None) -> VideoRequest:
     return request.model_copy(update={"model_id": request.model_id or (settings.model_id if settings else "")})
 
 
+def _taken(request: VideoRequest, engine: Any) -> tuple[VideoRequest, list[str]]:
+    """Without the choices that the model's family has no use for, so that nothing is recorded that was not done."""
+    asked = getattr(engine, "left_out", None)
+    left_out: dict[str, str] = asked(request.diffusion()) if asked else {}
+    return request.model_copy(update=dict.fromkeys(left_out)), list(left_out.values())
+
+
 def _course(diffusion: bool) -> dict[str, Any]:
     """Size and rate of course clips; for diffusion also steps and guidance."""
     return preset("course").sets.given() if diffusion else COURSE
@@ -99,7 +108,7 @@ def _remarks(request: VideoRequest, diffusion: bool) -> list[str]:
     fields = (("Topic", request.topic), ("Objective", request.objective), ("Audience", request.audience))
     found = [notice for name, text in fields if (notice := english_notice(name, text))]
     if diffusion:
-        return [preset(request.preset).said(), *found] if request.preset else found
+        return [preset(request.preset).said(request), *found] if request.preset else found
     idle = [name for name, field in DiffusionOptions.model_fields.items() if getattr(request, name) != field.default]
     if idle and request.engine != "diffusion":
         found.append(f"Only --engine diffusion reads {', '.join('--' + name.replace('_', '-') for name in idle)}.")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from t2v_studio.cli.main import app
 from t2v_studio.errors import InputError
+from t2v_studio.jobs.model_shelf import ModelShelf
 
 
 @pytest.fixture(autouse=True)
@@ -67,3 +69,41 @@ def test_an_empty_cache_is_shown_and_nothing_is_deleted_unasked() -> None:
     pruned = json.loads(t2v("cache", "prune", "--json").stdout)
     assert pruned["goes"] == [] and pruned["freed"] == 0
     assert "Nothing would go" in t2v("cache", "purge").stdout
+
+
+def test_presets_are_listed_with_what_they_set() -> None:
+    said = t2v("models", "presets").stdout
+    assert "distilled: " in said and "Needs a LoRA." in said and "steps 4" in said
+    rows = {row["name"]: row for row in json.loads(t2v("models", "presets", "--json").stdout)["presets"]}
+    assert rows["ltx-example"]["families"] == ["ltx"]
+
+
+ASKED = ["--topic", "gradient descent", "--engine", "diffusion", "--model-id", "tiny-wan"]
+
+
+@pytest.mark.parametrize("how", [{}, {"T2V_PURGE_HF_CACHE": "true"}, {"T2V_PRUNE_HF_CACHE": "true"}])
+@pytest.mark.parametrize("command", ["generate", "pair"])
+def test_a_run_asks_before_it_deletes_and_only_once_its_request_stands(
+    command: str, how: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def plan(shelf: ModelShelf, depth: str = "prune", **more: Any) -> dict[str, Any]:
+        asked.append({"depth": depth, **more})
+        item = {"name": "someone/video", "bytes": 1e9, "revision": "", "why": "no kept model needs it"}
+        return {"depth": depth, "goes": [item], "stays": [], "freed": 1e9, "token": "t"}
+
+    monkeypatch.setattr(ModelShelf, "cache_plan", plan)
+    monkeypatch.setattr(ModelShelf, "cache_delete", lambda *_, **__: pytest.fail("nobody agreed to this"))
+    for name, value in how.items():
+        monkeypatch.setenv(name, value)
+    flags = [] if how else ["--prune-hf-cache"]
+    wrong = t2v(command, *ASKED, "--steps", "0", *flags)
+    assert isinstance(wrong.exception, InputError) and asked == []
+    refused = t2v(command, *ASKED, *flags)
+    assert isinstance(refused.exception, InputError) and refused.exception.code == "not_confirmed"
+    assert asked[0]["depth"] == ("purge" if "T2V_PURGE_HF_CACHE" in how else "prune")
+    assert asked[0]["request"]["model_id"] == "tiny-wan"
+    asked.clear()
+    t2v("plan", *ASKED[:2])
+    assert asked == []

@@ -9,6 +9,7 @@ import pytest
 
 from t2v_studio.engines.diffusion.engine import DiffusionEngine
 from t2v_studio.engines.local.engine import LocalEngine
+from t2v_studio.errors import InputError
 from t2v_studio.planning.lesson import LessonRequest
 from t2v_studio.planning.planner import plan_topic
 from t2v_studio.production.foresight import OPEN_LENGTH, foretold, prompts_ahead
@@ -44,6 +45,40 @@ def test_frames_and_sizes_that_wan_cannot_make_are_said(engine: DiffusionEngine,
 def test_guidance_that_is_off_or_ends_early_halves_the_work(engine: DiffusionEngine, own: Settings) -> None:
     assert ": 40 passes" in ahead(engine, own, steps=10, guidance=1)
     assert ": 60 passes" in ahead(engine, own, steps=10, guidance=5, cfg_cutoff=0.5)
+
+
+@pytest.mark.parametrize(
+    ("model", "choice", "said", "passes"),
+    [
+        ("tiny-ltx", {"cfg_cutoff": 0.5}, "--cfg-cutoff is left out", 80),
+        ("tiny-cogvideox", {"cfg_cutoff": 0.5, "flow_shift": 9.0}, "--flow-shift is left out", 80),
+        ("tiny-wan", {"cfg_cutoff": 0.5, "flow_shift": 9.0}, "", 60),
+    ],
+)
+def test_what_a_family_cannot_follow_is_said_and_not_recorded(
+    engine: DiffusionEngine, own: Settings, model: str, choice: dict[str, float], said: str, passes: int
+) -> None:
+    words = ahead(engine, own, model_id=model, steps=10, guidance=5, **choice)
+    assert said in words and f": {passes} passes" in words and ("left out" in words) == bool(said)
+    request = parse_request({"topic": "gradient descent", "engine": "diffusion", "model_id": model, **choice})
+    plan = plan_topic(LessonRequest(topic="gradient descent"), own, None).plan
+    kept, _, canvas, _ = settled(request, plan, engine, own)
+    for name, value in choice.items():
+        expected = None if f"--{name.replace('_', '-')} is left out" in words else value
+        assert getattr(kept, name) == expected and getattr(canvas.options, name) == expected
+
+
+def test_fewer_steps_than_a_scheduler_can_lay_out_are_refused(engine: DiffusionEngine, own: Settings) -> None:
+    with pytest.raises(InputError, match=r"steps: LTX-Video 0\.9\.1 needs 2 or more, not 1"):
+        ahead(engine, own, model_id="tiny-ltx", steps=1)
+    assert "1 steps" in ahead(engine, own, model_id="tiny-wan", steps=1)
+
+
+def test_a_preset_says_what_stands_otherwise_and_for_whom_it_is(engine: DiffusionEngine, own: Settings) -> None:
+    said = ahead(engine, own, preset="ltx-example", model_id="tiny-wan", fps=12)
+    assert "Preset ltx-example: width 704" in said and "Set otherwise, or left out: model id, fps." in said
+    assert "Preset ltx-example is made for ltx, and the model is wan." in said
+    assert "made for" not in ahead(engine, own, preset="wan-example")
 
 
 def test_a_preset_and_another_language_are_said(engine: DiffusionEngine, own: Settings) -> None:

@@ -15,7 +15,8 @@ from t2v_studio.engines.base import Availability, Canvas, PrepareReport, Provena
 from t2v_studio.engines.diffusion.families.base import Family, Source
 from t2v_studio.engines.diffusion.families.registry import family as family_named
 from t2v_studio.engines.diffusion.options import DiffusionOptions
-from t2v_studio.errors import StudioError
+from t2v_studio.engines.diffusion.presets import preset
+from t2v_studio.errors import InputError, StudioError
 from t2v_studio.planning.plan import ScenePlan
 from t2v_studio.settings import Settings
 from t2v_studio.workspace import Workspace
@@ -100,10 +101,29 @@ class DiffusionEngine:
             found += prompt.notices
         return list(dict.fromkeys(found))
 
+    def left_out(self, options: DiffusionOptions) -> dict[str, str]:
+        """Choices that the model's family has no use for: field to a sentence. Raises InputError for too few steps."""
+        family, found = self._family(options), {}
+        if options.steps is not None and options.steps < family.fewest_steps:
+            raise InputError(
+                "too_few_steps",
+                f"steps: {family.label} needs {family.fewest_steps} or more, not {options.steps}.",
+                f"Give --steps {family.fewest_steps} or more.",
+            )
+        if options.cfg_cutoff is not None and family.cfg_batched:
+            found["cfg_cutoff"] = f"{family.label} runs both passes of guidance as one: --cfg-cutoff is left out."
+        if options.flow_shift is not None and not family.takes_flow_shift:
+            found["flow_shift"] = f"{family.label} has no flow shift: --flow-shift is left out."
+        return found
+
     def range_notices(self, canvas: Canvas) -> list[str]:
         """What is outside the model's range, by the family's rules alone: nothing is loaded."""
         family = self._family(canvas.options)
         found: list[str] = []
+        name = canvas.options.preset if canvas.options else ""
+        suits = preset(name).families if name else []
+        if suits and family.name not in suits:
+            found.append(f"Preset {name} is made for {', '.join(suits)}, and the model is {family.name}.")
         for frames in dict.fromkeys(canvas.scene_frames):
             found += family.notices(frames, canvas.width, canvas.height, canvas.fps)
         return list(dict.fromkeys(found))

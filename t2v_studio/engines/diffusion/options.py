@@ -75,7 +75,7 @@ class DiffusionOptions(BaseModel):
         if not self.adapter and self.lora_trigger:
             raise ValueError("--lora-trigger needs --adapter or --lora-path")
         if self.step_cache != "off" and self.steps is not None and self.steps < 20:
-            raise ValueError(f"--step-cache needs 20 steps or more, and --steps is {self.steps}; leave one out")
+            raise ValueError(f"--step-cache needs 20 steps or more, and there are {self.steps}: give more with --steps")
         if self.cfg_cutoff is not None and self.guidance is not None and self.guidance <= 1:
             raise ValueError(
                 "--cfg-cutoff and --guidance 1 exclude each other: without guidance there is nothing to end"

@@ -77,10 +77,13 @@ class Preset(_Strict):
             added = {name: value for name, value in added.items() if name not in _OF_ADAPTER}
         return added
 
-    def said(self) -> str:
-        """What it sets, in words."""
-        shown = (f"{name.replace('_', ' ')} {_plain(value)}" for name, value in self.sets.given().items())
-        return f"Preset {self.name}: {', '.join(shown)}; what you set yourself wins."
+    def said(self, request: Any) -> str:
+        """What it sets in a request, in words, and what stands otherwise there."""
+        sets = self.sets.given()
+        own = [name for name, value in sets.items() if getattr(request, name) != value]
+        shown = (f"{_spaced(name)} {_plain(value)}" for name, value in sets.items() if name not in own)
+        rest = f" Set otherwise, or left out: {', '.join(map(_spaced, own))}." if own else ""
+        return f"Preset {self.name}: {', '.join(shown) or 'nothing'}.{rest}"
 
 
 def presets(path: Path = PRESETS) -> dict[str, Preset]:
@@ -114,6 +117,10 @@ def _read(path: Path) -> dict[str, Preset]:
     if len(set(names)) < len(names):
         raise InputError("bad_preset", f"{path.name}: two presets share a name.", "Give each its own.")
     return {one.name: one for one in found}
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _plain(value: Any) -> str:

@@ -47,7 +47,14 @@ def make_tiny(family: str, folder: Path, seed: int = 0) -> Path:
     import torch
 
     kind = family_of(family)
-    if folder.exists() and any(folder.iterdir()):
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        filled = any(folder.iterdir())
+    except OSError as error:
+        raise InputError(
+            "folder_unwritable", f"DIR: {folder} cannot be made ({error.strerror}).", "Name another folder."
+        ) from error
+    if filled:
         raise InputError("folder_not_empty", f"The folder {folder} is not empty.", "Name a new folder.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

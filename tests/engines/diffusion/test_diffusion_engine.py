@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
+from dataclasses import replace
 from typing import Any
 
 import diffusers
@@ -16,7 +18,8 @@ from t2v_studio.engines.diffusion import compile
 from t2v_studio.engines.diffusion.engine import DiffusionEngine
 from t2v_studio.engines.diffusion.families.registry import family
 from t2v_studio.engines.diffusion.options import DiffusionOptions
-from t2v_studio.errors import CancelledError, InputError
+from t2v_studio.engines.diffusion.store import ModelStore
+from t2v_studio.errors import CancelledError, InputError, StudioError
 
 FAMILIES = {"tiny-wan": "wan", "tiny-cogvideox": "cogvideox", "tiny-ltx": "ltx"}
 FRAMES = {"tiny-wan": 5, "tiny-cogvideox": 9, "tiny-ltx": 9}
@@ -263,6 +266,35 @@ def test_release_frees_the_model_and_the_next_job_loads_it(engine: DiffusionEngi
     assert engine.status() == {}
     (again,), _ = drawn(engine, plan, canvas(scenes=1))
     assert np.array_equal(first, again)
+
+
+def test_a_fetched_model_is_held_while_it_is_loaded(
+    engine: DiffusionEngine, settings: Any, with_tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here a tiny one stands in for one of the hub."""
+    store, own = ModelStore.of(settings, with_tiny), engine._source
+    monkeypatch.setattr(engine, "_source", lambda options: replace(own(options), repo_id="someone/video"))
+    drawn(engine, make_plan(1), canvas(scenes=1))
+    assert store.held() == {"tiny-wan"}
+    drawn(engine, make_plan(1), canvas("tiny-ltx", frames=9, scenes=1))
+    assert store.held() == {"tiny-ltx"}
+    assert engine.release() and store.held() == set()
+
+
+def test_broken_files_say_how_they_are_mended(engine: DiffusionEngine) -> None:
+    source = engine._source(DiffusionOptions(model_id="tiny-wan"))
+    config = source.part("transformer") / "config.json"
+    config.write_text("{")
+    try:
+        for found, words in (
+            (source, "it is made again"),
+            (replace(source, name="wan2.1-14b", repo_id="Wan-AI/x"), "t2v models download wan2.1-14b --check"),
+        ):
+            with pytest.raises(StudioError) as broken:
+                family("wan").load_part("transformer", found)
+            assert broken.value.code == "model_broken" and words in broken.value.hint
+    finally:
+        shutil.rmtree(config.parent)
 
 
 def test_release_waits_for_nobody_who_draws(engine: DiffusionEngine) -> None:

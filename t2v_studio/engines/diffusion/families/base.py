@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from t2v_studio.engines.diffusion.families import loading
-from t2v_studio.errors import InputError
+from t2v_studio.errors import InputError, StudioError
 
 if TYPE_CHECKING:
     import torch
@@ -53,6 +53,16 @@ class Source:
     repo_id: str = ""
     revision: str = ""
     shared: Mapping[str, Path] = field(default_factory=dict)
+
+    def mend(self, part: str) -> str:
+        """What to do where a part's files are broken."""
+        folder = self.part(part)
+        if not self.repo_id:
+            return f"Put whole files into {folder}; of a tiny model, delete its folder: it is made again."
+        if folder.parent.name in ("bfloat16", "float16"):
+            short = {"bfloat16": "bf16", "float16": "fp16"}[folder.parent.name]
+            return f"Delete {folder}, then copy again: t2v models convert {self.name} --dtype {short}"
+        return f"Check the files, and fetch what is damaged: t2v models download {self.name} --check"
 
     @classmethod
     def of(cls, source: Source | Path) -> Source:
@@ -95,6 +105,8 @@ class Family:
 
     schedulers: ClassVar[tuple[str, ...]] = ()
     """Scheduler classes that a model folder may name; anything else is refused."""
+    fewest_steps: ClassVar[int] = 1
+    """Fewer denoising steps than these the scheduler cannot lay out."""
     cfg_batched: ClassVar[bool] = False
     """Whether guidance runs both passes as one batch of two (True) or one after the other."""
 
@@ -165,6 +177,14 @@ class Family:
         where = Source.of(source)
         if part not in self.part_names:
             raise ValueError(f"{self.name} has no part {part!r}")
+        try:
+            return self._load_part(part, where, dtype, device)
+        except StudioError as error:
+            if error.code != "model_broken":
+                raise
+            raise StudioError("model_broken", error.message, where.mend(part)) from error
+
+    def _load_part(self, part: str, where: Source, dtype: Any, device: str) -> Any:
         folder = where.part(part)
         if part == "scheduler_config":
             return loading.read_scheduler_config(folder, self.schedulers)

@@ -101,7 +101,7 @@ def _from_pretrained(kind: Any, folder: Path, **arguments: Any) -> Any:
         raise StudioError(
             "model_broken",
             f"The model folder has no part {folder.name!r}.",
-            "Download it again: t2v models download NAME",
+            "Put the whole model there.",
         )
     if "dtype" in arguments:
         arguments["use_safetensors"] = True
@@ -143,5 +143,5 @@ def _broken(folder: Path, error: Exception) -> StudioError:
     return StudioError(
         "model_broken",
         f"The part {folder.name!r} of the model cannot be read: {first}",
-        "Check the files: t2v models download NAME (only what is missing or damaged is fetched again).",
+        "Put whole files there.",
     )

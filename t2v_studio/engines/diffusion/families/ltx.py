@@ -26,6 +26,7 @@ class LTXFamily(Family):
     """The pipeline's latents are packed, (B, tokens, channels); those of `pixels_to_latents` are (B, C, F, H, W)."""
 
     schedulers: ClassVar[tuple[str, ...]] = ("FlowMatchEulerDiscreteScheduler",)
+    fewest_steps: ClassVar[int] = 2
     cfg_batched: ClassVar[bool] = True
 
     def _scheduler(self, config: Mapping[str, Any], shift: float | None, distilled: bool) -> Any:
