@@ -171,7 +171,7 @@ def main() -> int:
     print(
         f"load {os.getloadavg()[0]:.1f}; marks (CPU): {MARK_STEP_MS} ms a step, {MARK_JOB_MS} ms a job: {'met' if ok else 'NOT met'}"
     )
-    return 0
+    return 0 if ok else 1
 
 
 if __name__ == "__main__":

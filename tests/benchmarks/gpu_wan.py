@@ -18,7 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
 from gpu_wan_jobs import measure_jobs
+from torch._dynamo.utils import counters
+from torch.utils.flop_counter import FlopCounterMode
 from wan_random import CONFIGS, SCHEDULER, WAN, Figures, transformer_and_vae
 
 from t2v_studio.adapters.state import AdapterState, LoraLayer
 from t2v_studio.engines.diffusion import attention, compile, limits
+from t2v_studio.engines.diffusion.adapter_hotswap import HotSwap
 from t2v_studio.engines.diffusion.adapter_slot import AdapterSlot
 from t2v_studio.engines.diffusion.decode import decode
 from t2v_studio.engines.diffusion.denoise import Clip, denoise
@@ -101,8 +104,7 @@ class Bench:
 
     # --- what is measured ----------------------------------------------------------------------
     def denoising(self, label: str, shape: tuple[int, int, int]) -> None:
-        self.run(self.clip(shape, 3))
-        step = self.seconds(lambda: self.run(self.clip(shape, self.steps))) / self.steps
+        step = self.step(shape)
         flops = WAN.flops_per_step(self.config, shape[2], shape[0], shape[1], cfg=True)
         self.figures.row(
             "step", step * 1000, "ms", way=label, shape=shape, limit=limits.achieved(flops, step, self.card)
@@ -114,22 +116,55 @@ class Bench:
         each = (ours - theirs) / clip.steps * 1000
         self.figures.row("our loop against raw", each, "ms/step", shape=shape, share=round(ours / theirs - 1, 4))
 
-    def compiled(self, shape: tuple[int, int, int]) -> None:
-        compile.use([self.pipe.transformer], True, self.cache / "inductor")
-        first = self.seconds(lambda: self.run(self.clip(shape, 1)))
-        again = self.seconds(lambda: self.run(self.clip(shape, 1)))
-        self.figures.row("compile, first clip", first - again, "s", shape=shape, cache="as the cache folder was")
+    def compiled(self, shapes: Sequence[tuple[int, int, int]]) -> None:
+        """Seconds that the first clip takes longer, as the cache folder is and once more from what it holds then; graphs."""
+        if lacking := compile.why_not(self.device, self.cache / "inductor"):
+            print(f"Nothing can be compiled here: {lacking}", file=sys.stderr)
+            return
+        for way in ("as the cache folder was", "from the cache folder"):
+            compile.forget([self.pipe.transformer])
+            compile.use([self.pipe.transformer], True, self.cache / "inductor")
+            before = _graphs()
+            first, again = (self.seconds(lambda: self.run(self.clip(shapes[0], 1))) for _ in range(2))
+            self.figures.row(
+                "compile, first clip", first - again, "s", way=way, shape=shapes[0], graphs=_graphs() - before
+            )
+        for shape in shapes:
+            before = _graphs()
+            self.run(self.clip(shape, 1))
+            self.figures.row("graphs added by one more clip", _graphs() - before, "graphs", shape=shape)
+
+    def unmerged(self, shape: tuple[int, int, int]) -> None:
+        """What an adapter costs that is computed beside the weights, as on quantised ones. The slot stays in the model."""
+        compile.use([self.pipe.transformer], False, self.cache / "inductor")
+        plain = self.step(shape)
+        slot = HotSwap(self.pipe.transformer, rank=32)
+        slot.write(_lora(self.pipe.transformer, 1).layers, 0.7)
+        beside = self.step(shape)
+        more = round(beside / plain - 1, 4)
+        self.figures.row(
+            "adapter beside the weights, rank 32", (beside - plain) * 1000, "ms/step", shape=shape, share=more
+        )
+
+    def step(self, shape: tuple[int, int, int]) -> float:
+        """Seconds a step, after three that warm up."""
+        self.run(self.clip(shape, 3))
+        return self.seconds(lambda: self.run(self.clip(shape, self.steps))) / self.steps
 
     def decoding(self, shape: tuple[int, int, int]) -> None:
         latents = self.run(self.clip(shape, 1)).latents
         vae, size = self.pipe.vae, {"frames": shape[2], "width": shape[0], "height": shape[1], "seed": 1}
+        with FlopCounterMode(display=False) as counted:
+            decode(WAN, vae, latents, tiled=False, **size)
+        flops = counted.get_total_flops()
         for label, dtype, tiled, layout in DECODES:
             _laid_out(vae.to(dtype), layout)
             if self.device != "cpu":
                 torch.cuda.reset_peak_memory_stats()
             spent = self.seconds(lambda tiled=tiled: decode(WAN, vae, latents, tiled=tiled, **size), 3)
             peak = torch.cuda.max_memory_allocated() / GIB if self.device != "cpu" else 0.0
-            self.figures.row("decode", spent, "s", way=label, shape=shape, peak_gib=round(peak, 2))
+            limit = limits.achieved(flops, spent, self.card)
+            self.figures.row("decode", spent, "s", way=label, shape=shape, peak_gib=round(peak, 2), limit=limit)
         _laid_out(vae.to(torch.float32), torch.contiguous_format)
 
     def adapter(self) -> None:
@@ -181,6 +216,10 @@ class Bench:
             self.figures.row("plan of memory", plan.needs / GIB, "GiB", card_gib=card, tier=plan.tier, shape=shape)
 
 
+def _graphs() -> int:
+    return int(counters["stats"]["unique_graphs"])
+
+
 def _laid_out(vae: Any, layout: torch.memory_format) -> None:
     """The kernels of three-dimensional convolutions in a memory layout; the others have too few dimensions for it."""
     for parameter in vae.parameters():
@@ -216,12 +255,13 @@ def measure_kernels(name: str, device: str, steps: int, cache: Path) -> list[dic
         for shape in shapes:
             bench.denoising(f"eager, {chosen} attention", shape)
     bench.adapter()
-    bench.compiled(shapes[0])
+    bench.compiled(shapes)
     for shape in shapes:
         bench.denoising(f"compiled blocks, {chosen} attention", shape)
     for shape in shapes:
         bench.decoding(shape)
     bench.tiers(shapes[0])
+    bench.unmerged(shapes[0])
     return bench.figures.rows
 
 
