@@ -356,8 +356,9 @@ def worker_environment(settings: Settings, workspace: Workspace) -> dict[str, st
     paths = [str(REPOSITORY), environment.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     environment["PYTHONUNBUFFERED"] = "1"
-    # Clips of many shapes leave gaps in the card's memory; must be set before torch is imported.
-    environment.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
+    # Before torch is imported. Clips of many shapes leave gaps in the card's memory; and pinned main memory is given out
+    # in powers of two, which for the weights of a large model is half as much again.
+    environment.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True,pinned_max_round_threshold_mb:1")
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         environment[name] = str(settings.worker_threads)
     return environment

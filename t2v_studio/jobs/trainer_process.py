@@ -42,8 +42,6 @@ def environment(settings: Settings, workspace: Workspace, cards: int = 0, *, one
     """
     found = worker_environment(settings, workspace) | {"T2V_TRAIN_PARENT": str(os.getpid())}
     found["TOKENIZERS_PARALLELISM"] = "false"
-    if cards:
-        found.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
     if cards > 1 and one_card:
         found["CUDA_VISIBLE_DEVICES"] = found.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
     return found

@@ -195,6 +195,7 @@ def _load(folder: Path, adapter: Path | None, use: Use) -> tuple[Any, Any]:
     """Tokenizer and model from local files alone, never with code of their own."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    device = _device(folder)
     try:
         if json.loads((folder / "config.json").read_text(encoding="utf-8")).get("auto_map"):
             raise InputError(
@@ -208,7 +209,7 @@ def _load(folder: Path, adapter: Path | None, use: Use) -> tuple[Any, Any]:
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,
-            dtype=_precision(folder),
+            dtype=_precision(folder, device),
         )
     except (OSError, ValueError, KeyError) as error:
         raise UnavailableError(
@@ -224,7 +225,7 @@ def _load(folder: Path, adapter: Path | None, use: Use) -> tuple[Any, Any]:
         )
     if adapter is not None:
         model = _worn(model, adapter, use)
-    return tokenizer, _placed(model.eval())
+    return tokenizer, model.eval().to(device)
 
 
 def _worn(model: Any, adapter: Path, use: Use) -> Any:
@@ -252,35 +253,31 @@ def _worn(model: Any, adapter: Path, use: Use) -> Any:
         ) from error
 
 
-def _placed(model: Any) -> Any:
-    """On the card where there is room for it beside what is there, else on the CPU."""
-    if _device() == "cpu":
-        return model
+def _device(folder: Path) -> str:
+    """The card where there is room for the model beside what is there, else the CPU."""
     import torch
 
+    if not torch.cuda.is_available():
+        return "cpu"
     free, _ = torch.cuda.mem_get_info()
-    needs = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
-    return model.to("cuda") if free > 1.3 * needs + 2**30 else model
+    return "cuda" if free > 1.3 * _stored(folder) + 2**30 else "cpu"
 
 
-def _device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def _stored(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
 
 
-def _precision(folder: Path) -> Any:
+def _precision(folder: Path, device: str) -> Any:
     """bfloat16 on a card; on a CPU that has no instructions for it float32, where memory holds that.
 
     Emulated, bfloat16 runs at half the speed of float32 and less.
     """
     import torch
 
-    if _device() == "cuda":
+    if device == "cuda":
         return torch.bfloat16
-    stored = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     native = torch.cpu._is_avx512_bf16_supported()  # type: ignore[no-untyped-call]
-    return "auto" if native or 2.5 * stored > free_memory() else torch.float32
+    return "auto" if native or 2.5 * _stored(folder) > free_memory() else torch.float32
 
 
 def _heard(asked: int) -> Any:

@@ -141,7 +141,18 @@ def test_bfloat16_is_not_emulated_where_memory_holds_float32(
 ) -> None:
     import torch
 
-    monkeypatch.setattr(chat_model, "_device", lambda: "cpu")
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
     monkeypatch.setattr(chat_model, "free_memory", lambda: free)
-    assert str(chat_model._precision(base)).removeprefix("torch.") == expected
+    assert str(chat_model._precision(base, "cpu")).removeprefix("torch.") == expected
+    assert chat_model._precision(base, "cuda") == torch.bfloat16
+
+
+@pytest.mark.parametrize(("free_gib", "device"), [(40, "cuda"), (1, "cpu")])
+def test_a_model_goes_to_the_card_that_holds_it(
+    base: Path, monkeypatch: pytest.MonkeyPatch, free_gib: float, device: str
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (free_gib * 2**30, 80 * 2**30))
+    assert chat_model._device(base) == device

@@ -135,14 +135,16 @@ class Sampler:
             output_type="latent",
             callback_on_step_end=look,
         ).frames
-        pixels = family.latents_to_pixels(
-            self._vae,
-            latents,
-            frames=self.frames,
-            width=width,
-            height=height,
-            generator=family.decode_generator(prompt.seed, latents),
-        )
+        # Autocast is for the transformer: the decoder keeps its own dtype.
+        with torch.autocast(session.device.type, enabled=False):
+            pixels = family.latents_to_pixels(
+                self._vae,
+                latents,
+                frames=self.frames,
+                width=width,
+                height=height,
+                generator=family.decode_generator(prompt.seed, latents),
+            )
         return np.asarray((pixels.float().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy())
 
     def _encoded(self, text: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -185,7 +186,7 @@ def cache_of(workspace: Workspace, base: Base, recipe: Recipe) -> Cache:
 
 def open_session(run: TrainingRun, settings: Settings, workspace: Workspace) -> Session:
     """The session of this process, over accelerate. Raises what `base_of` raises."""
-    from accelerate import Accelerator
+    from accelerate import Accelerator, InitProcessGroupKwargs
 
     recipe = run.recipe
     base = base_of(recipe.model, settings, workspace)
@@ -193,7 +194,8 @@ def open_session(run: TrainingRun, settings: Settings, workspace: Workspace) -> 
 
     mixed = "bf16" if recipe.dtype == "bf16" else "no"
     on_cpu = not torch.cuda.is_available()
-    accelerator = Accelerator(mixed_precision=mixed, cpu=on_cpu)
+    patient = InitProcessGroupKwargs(timeout=timedelta(hours=6))  # the others wait while the first one draws samples
+    accelerator = Accelerator(mixed_precision=mixed, cpu=on_cpu, kwargs_handlers=[patient])
     return Session(settings, workspace, run, recipe, base, accelerator)
 
 

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from t2v_studio.adapters.state import LoraLayer
-from t2v_studio.engines.diffusion.adapter_merge import PLAIN, _refresh_offloading
+from t2v_studio.engines.diffusion.adapter_merge import PLAIN
 from t2v_studio.engines.diffusion.matching import shapes_of
+from t2v_studio.engines.diffusion.offloading import renew
 
 NAME = "slot"
 
@@ -47,7 +48,7 @@ class HotSwap:
         )
         self._transformer.set_adapters(NAME, 1.0)
         self._widen()
-        _refresh_offloading(self._transformer)
+        renew(self._transformer)
 
     def _widen(self) -> None:
         """PEFT gives factors the dtype of the weight beside them; eight bits cannot be computed with."""
@@ -63,7 +64,7 @@ class HotSwap:
             self._factors(on), adapter_name=NAME, prefix=None, metadata=self._config(), hotswap=True
         )
         self._transformer.set_adapters(NAME, float(scale) if on else 1.0)
-        _refresh_offloading(self._transformer)
+        renew(self._transformer)
 
     def release(self) -> None:
         """Nothing is kept beside the slot itself."""

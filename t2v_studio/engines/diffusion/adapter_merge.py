@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from t2v_studio.adapters.state import LoraLayer
+from t2v_studio.engines.diffusion.families.loading import out_of_memory
+from t2v_studio.engines.diffusion.offloading import renew
 
 Keep = Literal["device", "host"]
 CPU_NUMBERS = 1 << 19
@@ -44,7 +46,7 @@ class MergedWeights:
             base = self._base(name, parameter)
             self._changed.add(name)
             _merge(parameter, base, layer, kind, scale)
-        _refresh_offloading(self._transformer)
+        renew(self._transformer)
 
     def keep_on(self, keep: Keep) -> None:
         """Move the pristine copies: to the host when the device is short of memory, or back."""
@@ -75,7 +77,9 @@ class MergedWeights:
             source = parameter.detach()
             try:
                 copy = _on_host(source) if self._keep == "host" else source.clone()
-            except torch.OutOfMemoryError:
+            except RuntimeError as error:
+                if self._keep == "host" or not out_of_memory(error):
+                    raise
                 # The device has no room for a second set of weights: all copies go to the host.
                 self.keep_on("host")
                 copy = _on_host(source)
@@ -121,14 +125,11 @@ def _computing_device(parameter: Tensor) -> torch.device:
 
 
 def _on_host(tensor: Tensor) -> Tensor:
-    copy = torch.empty_like(tensor, device="cpu", pin_memory=torch.cuda.is_available())
+    """A copy in main memory; pinned beside a card, where there is room for that, since it is written back sooner."""
+    try:
+        copy = torch.empty_like(tensor, device="cpu", pin_memory=torch.cuda.is_available())
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        copy = torch.empty_like(tensor, device="cpu")
     return copy.copy_(tensor)
-
-
-def _refresh_offloading(transformer: nn.Module) -> None:
-    """Group offloading with streams keeps host copies of its own; made anew, they hold the changed weights."""
-    if getattr(transformer, "_diffusers_hook", None) is None:
-        return
-    from diffusers.hooks.group_offloading import _maybe_remove_and_reapply_group_offloading
-
-    _maybe_remove_and_reapply_group_offloading(transformer)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
+from t2v_studio.engines.diffusion.families.loading import out_of_memory
 from t2v_studio.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -22,32 +24,49 @@ TOLERANCE = 0.02
 """Largest difference from float32 that sixteen bits explain on numbers of size one."""
 
 
-def choose(asked: str, device: str, dtype: str, cache: Path) -> str:
+def choose(
+    asked: str,
+    device: str,
+    dtype: str,
+    cache: Path,
+    *,
+    kernels: Sequence[str] = FASTEST_FIRST,
+    masked: bool = False,
+) -> str:
     """native, cudnn or flash3: what was asked for, or for "auto" the fastest that passes its self-test here.
 
-    cache: a JSON file of earlier results, by card and versions. Raises InputError where the asked one fails.
+    cache: a JSON file of earlier results, by card and versions. kernels: those that the model can take, fastest first.
+    masked: whether the model gives a mask along. Raises InputError where the asked one fails.
     """
     if asked == "native" or (asked == "auto" and not device.startswith("cuda")):
         return "native"
-    mark = _machine_mark(device, dtype)
+    mark = _machine_mark(device, dtype) + (", masked" if masked else "")
     known = _read(cache).get(mark, {})
-    for name in (asked,) if asked != "auto" else FASTEST_FIRST:
-        if name not in known:
-            known[name] = why_not(name, device, dtype)
-            _write(cache, mark, known)
-        if not known[name]:
+    for name in (asked,) if asked != "auto" else kernels:
+        lacking = "" if name in kernels else "this model has a kernel of its own"
+        if not lacking and name not in known:
+            try:
+                known[name] = why_not(name, device, dtype, masked)
+                _write(cache, mark, known)
+            except RuntimeError as error:  # no memory for the self-test, which says nothing of the kernel
+                lacking = str(error).partition("\n")[0]
+        lacking = lacking or known[name]
+        if not lacking:
             return name
         if asked != "auto":
             raise InputError(
                 "attention_unavailable",
-                f"attention: {asked} cannot run here ({known[name]}).",
+                f"attention: {asked} cannot run here ({lacking}).",
                 "Use --attention auto.",
             )
     return "native"
 
 
-def why_not(name: str, device: str, dtype: str) -> str:
-    """Self-test of a kernel: "" where it answers as float32 does, else what is wrong, in words."""
+def why_not(name: str, device: str, dtype: str, masked: bool = False) -> str:
+    """Self-test of a kernel: "" where it answers as float32 does, else what is wrong, in words.
+
+    Raises RuntimeError where there is no memory for it.
+    """
     if name == "native":
         return ""
     if not device.startswith("cuda"):
@@ -57,8 +76,10 @@ def why_not(name: str, device: str, dtype: str) -> str:
         if lacking:
             return lacking
     try:
-        difference = _difference(BACKENDS[name], device, dtype)
+        difference = _difference(BACKENDS[name], device, dtype, masked)
     except Exception as error:  # a kernel may fail in any way; whatever it is, the next one is tried
+        if out_of_memory(error):
+            raise
         return next(iter(str(error).splitlines()), type(error).__name__)[:200]
     return "" if difference <= TOLERANCE else f"its results are off by {difference:.3g}"
 
@@ -67,7 +88,7 @@ def use(transformers: list[Any], name: str) -> None:
     """Set the kernel on models; nothing is touched where it is set already."""
     backend = BACKENDS[name]
     for transformer in transformers:
-        if getattr(transformer, "_studio_attention", "native") != name:
+        if getattr(transformer, "_studio_attention", "") != name:  # a new model follows the kernel that was set last
             transformer.set_attention_backend(backend)
             transformer._studio_attention = name
 
@@ -82,7 +103,7 @@ def _no_flash3(device: str) -> str:
     return ""
 
 
-def _difference(backend: str, device: str, dtype: str) -> float:
+def _difference(backend: str, device: str, dtype: str, masked: bool = False) -> float:
     """The largest difference between a kernel and plain attention in float32, at Wan's head size."""
     import torch
     from diffusers.models.attention_dispatch import AttentionBackendName, attention_backend, dispatch_attention_fn
@@ -90,10 +111,16 @@ def _difference(backend: str, device: str, dtype: str) -> float:
     generator = torch.Generator("cpu").manual_seed(0)
     shape = (1, 1000, 4, 128)
     query, key, value = (torch.randn(shape, generator=generator).to(device, getattr(torch, dtype)) for _ in range(3))
+    mask = None
+    if masked:  # as LTX has it: the words of a prompt, then padding
+        mask = torch.zeros((1, 4, 1, 1000), device=device, dtype=getattr(torch, dtype))
+        mask[..., 900:] = -10000.0
     with torch.no_grad(), attention_backend(AttentionBackendName(backend)):
-        found = dispatch_attention_fn(query, key, value)
+        found = dispatch_attention_fn(query, key, value, attn_mask=mask)
     heads = [part.float().transpose(1, 2) for part in (query, key, value)]
-    exact = torch.nn.functional.scaled_dot_product_attention(*heads).transpose(1, 2)
+    exact = torch.nn.functional.scaled_dot_product_attention(
+        *heads, attn_mask=None if mask is None else mask.float()
+    ).transpose(1, 2)
     difference = float((found.float() - exact).abs().max())
     return difference if difference == difference else float("inf")
 
@@ -101,7 +128,8 @@ def _difference(backend: str, device: str, dtype: str) -> float:
 def _machine_mark(device: str, dtype: str) -> str:
     from t2v_studio.engines.diffusion.limits import card_name
 
-    versions = [f"{name} {metadata.version(name)}" for name in ("torch", "diffusers")]
+    names = [name for name in ("torch", "diffusers", "kernels") if util.find_spec(name) is not None]
+    versions = [f"{name} {metadata.version(name)}" for name in names]
     return ", ".join([card_name(device), dtype, *versions])
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from t2v_studio.engines.diffusion.families.base import Family, Source
 from t2v_studio.engines.diffusion.memory_plan import MemoryPlan, PartBytes
+from t2v_studio.engines.diffusion.offloading import stream
 from t2v_studio.errors import InputError
 from t2v_studio.machine import free_memory
 
@@ -85,7 +86,7 @@ def free_bytes(device: str) -> float:
         return free_memory()
     free, total = torch.cuda.mem_get_info(device)
     used = torch.cuda.memory_allocated(device)
-    share = torch.cuda.get_per_process_memory_fraction(device) * total
+    share = torch.cuda.get_per_process_memory_fraction() * total  # it takes no "cuda", unlike the others
     return float(min(free + torch.cuda.memory_reserved(device) - used, share - used))
 
 
@@ -96,7 +97,8 @@ def load_transformers(family: Family, source: Source, plan: MemoryPlan, dtype: s
 
 
 def load_vae(family: Family, source: Source, plan: MemoryPlan, dtype: str) -> Any:
-    chosen = plan.decode_dtype or (dtype if plan.device == "cpu" else None)
+    """The decoder, in the family's own dtype, or as wide as the transformer where the plan or the family has none."""
+    chosen = dtype if plan.narrow_decode or plan.device == "cpu" else family.vae_dtype or dtype
     return family.load_part("vae", source, dtype=chosen, device=plan.device)
 
 
@@ -108,14 +110,7 @@ def _laid_out(family: Family, source: Source, name: str, plan: MemoryPlan, dtype
     if plan.weights == "float8":
         model.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=getattr(torch, dtype))
     if plan.streamed:
-        model.enable_group_offload(
-            onload_device=torch.device(plan.device),
-            offload_device=torch.device("cpu"),
-            offload_type="leaf_level",
-            use_stream=plan.device != "cpu",
-            record_stream=plan.device != "cpu",
-            low_cpu_mem_usage=free_memory() < 2 * _weight_bytes(model),
-        )
+        stream(model, plan.device)
     elif not direct:
         model.to(plan.device)
     return model
@@ -128,10 +123,7 @@ def empty_cache() -> None:
     gc.collect()
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         torch.cuda.empty_cache()
-
-
-def _weight_bytes(model: Any) -> int:
-    return sum(parameter.nbytes for parameter in model.parameters())
+        torch.accelerator.empty_host_cache()  # pinned copies of what streamed
 
 
 def _numbers(folder: Path) -> int:

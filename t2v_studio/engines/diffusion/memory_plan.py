@@ -66,7 +66,8 @@ class MemoryPlan:
 
     weights: "plain", or "float8" where the transformer is stored in eight bits and computed in sixteen (this
     changes the pictures). text_encoder: "resident", "host" (on the card only while it encodes) or "freed".
-    pristine: where the copies lie that taking a LoRA off needs. streamed: the transformer's blocks come from the
+    pristine: where the copies lie that taking a LoRA off needs. narrow_decode: the decoder in the transformer's dtype,
+    though its family decodes in a wider one. streamed: the transformer's blocks come from the
     host one after another. needs: bytes at the peak, as reckoned.
     """
 
@@ -77,7 +78,7 @@ class MemoryPlan:
     text_encoder: Literal["resident", "host", "freed"] = "resident"
     pristine: Literal["device", "host"] = "device"
     tiled_decode: bool = False
-    decode_dtype: Literal["", "bfloat16"] = ""
+    narrow_decode: bool = False
     needs: float = 0.0
     free: float = 0.0
 
@@ -130,7 +131,7 @@ def plan_of(tier: Tier, parts: PartBytes, work: Work, free: float) -> MemoryPlan
         text_encoder="freed",
         pristine="host",
         tiled_decode=large,
-        decode_dtype="bfloat16" if tier == "E" else "",
+        narrow_decode=tier == "E",
         needs=weight * share + vae * (0.5 if tier == "E" else 1.0) + max(work.denoise, decode) + RESERVE,
         free=free,
     )

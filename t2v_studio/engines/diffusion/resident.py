@@ -9,7 +9,9 @@ from typing import Any
 from t2v_studio.engines.diffusion import compile, load
 from t2v_studio.engines.diffusion.families.base import Family, Parts, Source
 from t2v_studio.engines.diffusion.memory_plan import MemoryPlan, PartBytes, Work, lower
+from t2v_studio.engines.diffusion.offloading import stream, streams
 
+_PLACES = ("weights", "streamed", "text_encoder", "tiled_decode", "narrow_decode")
 log = logging.getLogger(__name__)
 
 
@@ -42,12 +44,19 @@ class Resident:
         return self._parts["tokenizer"]
 
     def encoder(self) -> Parts:
-        """Tokenizer and text encoder, on the card where there is room for it beside what lies there, else on the host."""
+        """Tokenizer and text encoder, on the card where there is room for it beside what lies there.
+
+        Where there is none, it streams through the card for good: on the host, a prompt would take minutes.
+        """
         device = self._encoder_device()
         if "text_encoder" not in self._parts:
             self._parts["text_encoder"] = self._load("text_encoder", dtype=self.key.dtype, device=device)
+        part = self._parts["text_encoder"]
+        if not streams(part) and device != self.plan.device:
+            part.to("cpu")
+            stream(part, self.plan.device, ahead=False)
         self._move("text_encoder", device)
-        return {"tokenizer": self.tokenizer, "text_encoder": self._parts["text_encoder"]}
+        return {"tokenizer": self.tokenizer, "text_encoder": part}
 
     def park_encoder(self) -> None:
         """Leave the text encoder where the plan has it while clips are denoised."""
@@ -116,11 +125,13 @@ class Resident:
 
     # --- memory --------------------------------------------------------------------------------
     def step_down(self, work: Work) -> bool:
-        """Go to the next tighter plan. Only where weights lie differently there are they loaded again.
+        """Go to the next tighter plan that frees something. Only where weights lie differently are they loaded again.
 
         False at the tightest plan.
         """
         plan = lower(self.plan, self.sizes, work)
+        while plan is not None and not self._frees(plan):
+            plan = lower(plan, self.sizes, work)
         if plan is None:
             return False
         log.warning("out of memory: from %s to %s", self.plan.label, plan.label)
@@ -134,6 +145,13 @@ class Resident:
         self.park_encoder()
         load.empty_cache()
         return True
+
+    def _frees(self, plan: MemoryPlan) -> bool:
+        """Whether anything lies differently in a plan: copies for a LoRA count where there are some."""
+        now, copies = self.plan, self._slot is not None and self._slot.kept_bytes() > 0
+        return any(getattr(plan, name) != getattr(now, name) for name in _PLACES) or (
+            copies and plan.pristine != now.pristine
+        )
 
     def close(self) -> None:
         """Give all memory back."""
@@ -153,5 +171,5 @@ class Resident:
 
     def _move(self, name: str, device: str) -> None:
         part = self._parts[name]
-        if part.device.type != device.split(":")[0]:
+        if not streams(part) and part.device.type != device.split(":")[0]:
             part.to(device)

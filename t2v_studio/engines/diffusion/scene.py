@@ -15,6 +15,7 @@ from t2v_studio.engines.base import Provenance, SceneSettings, StepReport
 from t2v_studio.engines.diffusion import ladder, latents, limits, load
 from t2v_studio.engines.diffusion.decode import decode
 from t2v_studio.engines.diffusion.denoise import Clip
+from t2v_studio.engines.diffusion.families.loading import out_of_memory
 from t2v_studio.engines.diffusion.session import Session
 from t2v_studio.engines.diffusion.text import version
 from t2v_studio.errors import LimitError, StudioError
@@ -70,7 +71,6 @@ class SceneDrawing:
         LimitError out_of_memory, CancelledError."""
         session, settings = self.session, self.session.canvas.settings_of(self.index)
         taken: list[str] = []
-        stepped = False
         held: torch.Tensor | None = None
         while True:
             tried = self._attempt(settings, held)
@@ -81,9 +81,8 @@ class SceneDrawing:
                 tried.cause == "decode_out_of_memory" and self._rung(tried.cause, settings, taken) is None
             ):
                 held = tried.latents
-                if stepped or not session.resident.step_down(session.work(settings.drop_leading)):
+                if not session.resident.step_down(session.work(settings.drop_leading)):
                     raise _no_memory(self.index, session, [*self._tries, _row(tried, settings, "given up")])
-                stepped = True
                 self._note(tried, settings, f"{MEMORY}: {session.resident.plan.label}")
                 continue
             rung = self._rung(tried.cause, settings, taken)
@@ -102,7 +101,6 @@ class SceneDrawing:
 
     def _attempt(self, settings: SceneSettings, held: torch.Tensor | None) -> _Try:
         """One try; out-of-memory comes back as a cause once everything that the try held is let go."""
-        import torch
 
         made = held
         try:
@@ -112,7 +110,9 @@ class SceneDrawing:
             if made is None:
                 return _Try("not_finite")
             return self._judged(clip, settings, made)
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
             # The traceback holds the tensors of every frame that it passed.
             log.warning("scene %s ran out of memory: %s", self.index + 1, str(error).splitlines()[0])
             error.__traceback__ = None

@@ -12,6 +12,7 @@ from t2v_studio.engines.base import Canvas, PrepareReport, SceneSettings
 from t2v_studio.engines.diffusion import attention, compile, step_cache
 from t2v_studio.engines.diffusion.denoise import Clip, Denoised, denoise
 from t2v_studio.engines.diffusion.families.base import Encoded, Family
+from t2v_studio.engines.diffusion.families.loading import out_of_memory
 from t2v_studio.engines.diffusion.ladder import Policy, Run
 from t2v_studio.engines.diffusion.latents import LatentStore
 from t2v_studio.engines.diffusion.memory_plan import Work
@@ -145,8 +146,6 @@ class Session:
 
         Raises LimitError out_of_memory.
         """
-        import torch
-
         while True:
             try:
                 self.encode(report)
@@ -156,7 +155,9 @@ class Session:
                 self.switch_on()
                 self.measure_ratios(report)
                 return
-            except torch.OutOfMemoryError as error:
+            except RuntimeError as error:
+                if not out_of_memory(error):
+                    raise
                 error.__traceback__ = None
             if not self.resident.step_down(self.work()):
                 raise LimitError(
@@ -202,7 +203,10 @@ class Session:
         resident, options = self.resident, self.options
         self._switched_for = resident.plan
         device, dtype = resident.key.device, resident.key.dtype
-        self.attention = attention.choose(options.attention, device, dtype, self.stores.attention)
+        family = self.family
+        self.attention = attention.choose(
+            options.attention, device, dtype, self.stores.attention, kernels=family.kernels, masked=family.masks_text
+        )
         self.notes["attention"] = f"{self.attention} ({'asked for' if options.attention != 'auto' else 'chosen'})"
         kind, self.notes["step_cache"] = step_cache.wanted(options.step_cache, self.steps)
         self.compiled, self.notes["compile"] = compile.wanted(options.compile_blocks, resident.plan, step_cache=kind)
@@ -221,6 +225,8 @@ class Session:
             self._wear(self.scale(settings))
         asked = "off" if settings.step_cache is False else self.options.step_cache
         kind = step_cache.wanted(asked, settings.steps or self.steps)[0]
+        if kind == "magcache" and self.ratios is None:
+            kind = "off"
         compile.use(transformers, self.compiled and kind == "off", self.stores.inductor)
         if kind != "off" or any(transformer.is_cache_enabled for transformer in transformers):
             step_cache.switch(transformers, kind, settings.steps or self.steps, self.ratios)
@@ -243,7 +249,7 @@ class Session:
         clip = self.clip(0, SceneSettings())
         source = self.resident.source
         key = f"{source.repo_id or source.name} {source.revision} {clip.steps} {clip.flow_shift} {clip.height}"
-        self.ratios = step_cache.kept_ratios(self.stores.ratios, key)
+        self.ratios = step_cache.kept_ratios(self.stores.ratios, key, clip.steps)
         if self.ratios is not None:
             return
         found: list[float] = []
@@ -261,6 +267,9 @@ class Session:
             )
         finally:
             step_cache.switch(transformers, "off", clip.steps)
+        if len(found) != clip.steps:
+            self.notes["step_cache"] = "off: the model's ratios could not be measured"
+            return
         self.ratios = found
         step_cache.keep_ratios(self.stores.ratios, key, found)
 

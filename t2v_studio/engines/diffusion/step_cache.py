@@ -7,6 +7,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from t2v_studio.engines.diffusion.offloading import lifted
+
 log = logging.getLogger(__name__)
 
 FEWEST_STEPS = 20
@@ -28,19 +30,20 @@ def switch(transformers: list[Any], kind: str, steps: int, ratios: list[float] |
     from diffusers.hooks import FirstBlockCacheConfig, MagCacheConfig
 
     for transformer in transformers:
-        if transformer.is_cache_enabled:
-            transformer.disable_cache()
+        with lifted(transformer):
+            if transformer.is_cache_enabled:
+                transformer.disable_cache()
+                _forget_children(transformer)
+            if kind == "first_block":
+                transformer.enable_cache(FirstBlockCacheConfig(threshold=FIRST_BLOCK_THRESHOLD))
+            elif kind == "magcache":
+                transformer.enable_cache(
+                    MagCacheConfig(threshold=MAG_THRESHOLD, num_inference_steps=steps, mag_ratios=ratios)
+                )
+            elif kind == "calibrate":
+                # One step more than will run: at its last step the hook would print its figures and forget them.
+                transformer.enable_cache(MagCacheConfig(calibrate=True, num_inference_steps=steps + 1))
             _forget_children(transformer)
-        if kind == "first_block":
-            transformer.enable_cache(FirstBlockCacheConfig(threshold=FIRST_BLOCK_THRESHOLD))
-        elif kind == "magcache":
-            transformer.enable_cache(
-                MagCacheConfig(threshold=MAG_THRESHOLD, num_inference_steps=steps, mag_ratios=ratios)
-            )
-        elif kind == "calibrate":
-            # One step more than will run: at its last step the hook would print its figures and forget them.
-            transformer.enable_cache(MagCacheConfig(calibrate=True, num_inference_steps=steps + 1))
-        _forget_children(transformer)
 
 
 def measured(transformer: Any) -> list[float]:
@@ -55,13 +58,13 @@ def measured(transformer: Any) -> list[float]:
     return []
 
 
-def kept_ratios(path: Path, key: str) -> list[float] | None:
-    """Ratios that were measured earlier under a key (model, steps, shift)."""
+def kept_ratios(path: Path, key: str, steps: int) -> list[float] | None:
+    """Ratios that were measured earlier under a key (model, steps, shift), one a step."""
     try:
         found = json.loads(path.read_text(encoding="utf-8")).get(key)
     except (OSError, ValueError, AttributeError):
         return None
-    return [float(ratio) for ratio in found] if isinstance(found, list) and found else None
+    return [float(ratio) for ratio in found] if isinstance(found, list) and len(found) == steps else None
 
 
 def keep_ratios(path: Path, key: str, ratios: list[float]) -> None:

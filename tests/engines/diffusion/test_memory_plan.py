@@ -106,7 +106,10 @@ def test_free_memory_is_no_more_than_this_processs_share(monkeypatch) -> None:
     }  # fmt: skip
     for name, value in known.items():
         monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
-    monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda device: share[0])
+    # torch's own function stays: it refuses a device without a number, which the others take.
+    monkeypatch.setattr(torch.cuda.memory, "_lazy_init", lambda: None)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch._C, "_cuda_getMemoryFraction", lambda index: share[0], raising=False)
     assert free_bytes("cuda") == 55 * GIB, "what nobody has, and what is reserved here without use"
     share[0] = 0.3
     assert free_bytes("cuda") == 9 * GIB

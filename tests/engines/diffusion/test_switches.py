@@ -20,7 +20,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A machine with a card on which flash3 is missing and cudnn works; returns what was tested there."""
     tested: list[str] = []
 
-    def why_not(name: str, device: str, dtype: str) -> str:
+    def why_not(name: str, device: str, dtype: str, masked: bool) -> str:
         tested.append(name)
         return {"flash3": "it needs the package kernels", "cudnn": "", "native": ""}[name]
 
@@ -62,7 +62,7 @@ def test_a_kernel_is_set_once() -> None:
     model = SimpleNamespace(set_attention_backend=calls.append)
     for name in ("native", "cudnn", "cudnn", "native"):
         attention.use([model], name)
-    assert calls == ["_native_cudnn", "native"]
+    assert calls == ["native", "_native_cudnn", "native"], "a new model follows the kernel that was set last, wherever"
 
 
 @pytest.mark.parametrize(
@@ -95,12 +95,13 @@ def test_graphs_are_kept_in_the_given_folder(tmp_path: Path, monkeypatch: pytest
 
 def test_ratios_are_kept_by_key(tmp_path: Path) -> None:
     path = tmp_path / "magcache.json"
-    assert step_cache.kept_ratios(path, "a") is None
+    assert step_cache.kept_ratios(path, "a", 2) is None
     step_cache.keep_ratios(path, "a", [1.0, 0.9])
     step_cache.keep_ratios(path, "b", [1.0])
-    assert step_cache.kept_ratios(path, "a") == [1.0, 0.9]
+    assert step_cache.kept_ratios(path, "a", 2) == [1.0, 0.9]
+    assert step_cache.kept_ratios(path, "a", 3) is None and step_cache.kept_ratios(path, "b", 2) is None
     path.write_text("[]")
-    assert step_cache.kept_ratios(path, "a") is None
+    assert step_cache.kept_ratios(path, "a", 2) is None
 
 
 def test_number_formats_by_what_the_card_can(monkeypatch: pytest.MonkeyPatch) -> None:

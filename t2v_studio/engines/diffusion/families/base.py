@@ -107,6 +107,10 @@ class Family:
     """Scheduler classes that a model folder may name; anything else is refused."""
     fewest_steps: ClassVar[int] = 1
     """Fewer denoising steps than these the scheduler cannot lay out."""
+    kernels: ClassVar[tuple[str, ...]] = ("flash3", "cudnn", "native")
+    """Attention kernels that the transformer can be given (`attention.BACKENDS`), fastest first."""
+    masks_text: ClassVar[bool] = False
+    """Whether its attention to the text has a mask, which not every kernel takes."""
     cfg_batched: ClassVar[bool] = False
     """Whether guidance runs both passes as one batch of two (True) or one after the other."""
 

@@ -22,6 +22,7 @@ class CogVideoXFamily(Family):
     """Latents are (B, frames, channels, height, width)."""
 
     schedulers: ClassVar[tuple[str, ...]] = ("CogVideoXDDIMScheduler", "CogVideoXDPMScheduler")
+    kernels: ClassVar[tuple[str, ...]] = ("native",)  # its processor calls torch's attention itself
     cfg_batched: ClassVar[bool] = True
 
     def _scheduler(self, config: Mapping[str, Any], shift: float | None, distilled: bool) -> Any:

@@ -109,7 +109,7 @@ def _from_pretrained(kind: Any, folder: Path, **arguments: Any) -> Any:
         with without_bars():
             return kind.from_pretrained(str(folder), local_files_only=True, **arguments)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        if _out_of_memory(error):
+        if out_of_memory(error):
             raise
         raise _broken(folder, error) from error
     except Exception as error:  # safetensors has its own error class, outside the built-in ones
@@ -132,10 +132,17 @@ def without_bars() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _out_of_memory(error: Exception) -> bool:
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, on the card or the host; libraries on a card say it in errors of their own."""
     import torch
 
-    return isinstance(error, torch.cuda.OutOfMemoryError)
+    said = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(words in said for words in _NO_MEMORY)
+    )
+
+
+_NO_MEMORY = ("out of memory", "not enough memory", "status_alloc_failed")
 
 
 def _broken(folder: Path, error: Exception) -> StudioError:

@@ -27,6 +27,8 @@ class LTXFamily(Family):
 
     schedulers: ClassVar[tuple[str, ...]] = ("FlowMatchEulerDiscreteScheduler",)
     fewest_steps: ClassVar[int] = 2
+    kernels: ClassVar[tuple[str, ...]] = ("cudnn", "native")  # flash3 takes no mask
+    masks_text: ClassVar[bool] = True
     cfg_batched: ClassVar[bool] = True
 
     def _scheduler(self, config: Mapping[str, Any], shift: float | None, distilled: bool) -> Any:
