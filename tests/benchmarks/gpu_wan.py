@@ -1,10 +1,12 @@
 """Wan at full size with random weights on one card: each figure with its share of the physical limit, as JSON.
 
-Run: python tests/benchmarks/gpu_wan.py [--models 1.3b 14b] [--parts kernels jobs] [--steps 10] [--output figures.json]
+Run: python tests/benchmarks/gpu_wan.py [--models 1.3b 14b] [--parts kernels jobs caps] [--steps 10] [--output figures.json]
      python tests/benchmarks/gpu_wan.py --tiny    (a tiny model on a CPU: whether the script itself runs)
 
-Part "kernels" measures steps, decodes and adapters on a model in memory, part "jobs" (`gpu_wan_jobs.py`) whole videos
-on one that it writes to the disk of --folder first (1.3B: 14 GB, 14B: 40 GB). Random weights tell nothing of quality, of
+Part "kernels" measures steps, decodes and adapters on a model in memory; "jobs" (`gpu_wan_jobs.py`) whole videos on one
+that it writes to the disk of --folder first (1.3B: 14 GB, 14B: 40 GB), and "caps" the same under the memory of smaller
+cards. Each figure is printed as a line of JSON at once, so nothing is lost where time runs out: with ten minutes a
+command, 14B takes one command a part, its kernels with --steps 3. Random weights tell nothing of quality, of
 skip rates of a step cache or of bad frames; mechanics alone are measured. Three steps warm up.
 """
 
@@ -50,6 +52,7 @@ DECODES = (
     ("bfloat16, channels last", torch.bfloat16, False, torch.channels_last_3d),
 )
 TEXT_ENCODER_BYTES = 11.4e9
+PARTS = ("kernels", "jobs", "caps")
 
 
 @dataclass
@@ -265,10 +268,10 @@ def measure_kernels(name: str, device: str, steps: int, cache: Path) -> list[dic
     return bench.figures.rows
 
 
-def _jobs(name: str, device: str, steps: int, folder: Path) -> list[dict[str, Any]]:
+def _jobs(name: str, device: str, steps: int, folder: Path, parts: list[str]) -> list[dict[str, Any]]:
     """Whole videos of one model. Its weights leave the disk afterwards, but for the text encoder, which all share."""
     kept = folder / "text_encoder"
-    jobs = measure_jobs(name, device, steps, folder / name, kept if kept.is_dir() else None)
+    jobs = measure_jobs(name, device, steps, folder / name, kept if kept.is_dir() else None, parts=parts)
     encoder = jobs.folder / "text_encoder"
     if not encoder.is_symlink():
         encoder.rename(kept)
@@ -285,7 +288,7 @@ def _give_back(device: str) -> None:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", choices=("1.3b", "14b"), default=["1.3b", "14b"])
-    parser.add_argument("--parts", nargs="+", choices=("kernels", "jobs"), default=["kernels", "jobs"])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--steps", type=int, default=10, help="timed steps of a figure in part kernels")
     parser.add_argument("--tiny", action="store_true", help="a tiny model on the CPU")
     parser.add_argument("--cache", type=Path, help="folder of compiled graphs; a second run then starts warm")
@@ -302,8 +305,8 @@ def main(arguments: list[str] | None = None) -> int:
             if "kernels" in asked.parts:
                 rows += measure_kernels(name, device, asked.steps, asked.cache or Path(folder))
             _give_back(device)
-            if "jobs" in asked.parts:
-                rows += _jobs(name, device, 2 if asked.tiny else 16, Path(folder))
+            if {"jobs", "caps"} & set(asked.parts):
+                rows += _jobs(name, device, 2 if asked.tiny else 16, Path(folder), asked.parts)
             _give_back(device)
     report = {
         "card": limits.card_name(device),

@@ -7,7 +7,7 @@ twenty videos leave in memory. Random weights draw noise, so no scene is judged 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -153,15 +153,19 @@ def _scene(number: int, words: str) -> Scene:
     return Scene(id=f"s{number}", title=f"Ball {number}", steps=[Step(say="It rolls.")], prompt=prompt)
 
 
-def measure_jobs(name: str, device: str, steps: int, home: Path, text_encoder: Path | None = None) -> Jobs:
-    """All figures of one model, in `.figures`."""
+def measure_jobs(
+    name: str, device: str, steps: int, home: Path, text_encoder: Path | None = None, *, parts: Sequence[str]
+) -> Jobs:
+    """Figures of one model, in `.figures`. parts: "jobs" for whole videos, "caps" for cards of several sizes."""
     jobs = Jobs(name, home, device, text_encoder)
     try:
-        jobs.video(1, 1)
-        jobs.second_video()
-        jobs.eight_scenes(steps)
-        jobs.twenty_videos(1 if jobs.tiny else 20)
-        jobs.tiers()
+        if "jobs" in parts:
+            jobs.video(1, 1)
+            jobs.second_video()
+            jobs.eight_scenes(steps)
+            jobs.twenty_videos(1 if jobs.tiny else 20)
+        if "caps" in parts:
+            jobs.tiers()
     finally:
         jobs.engine.close()
     return jobs

@@ -37,9 +37,10 @@ def drawn(engine: DiffusionEngine, on: Canvas) -> tuple[Any, Any]:
     return frames, source
 
 
-@pytest.fixture
-def engine(settings, workspace) -> Any:
-    made = DiffusionEngine(settings, workspace)
+@pytest.fixture(params=["", "bf16"], ids=["float32", "bfloat16"])
+def engine(request, settings, workspace) -> Any:
+    """Tiny models are of float32 where nothing else is asked for."""
+    made = DiffusionEngine(settings.model_copy(update={"dtype": request.param}), workspace)
     yield made
     made.release()
 
