@@ -69,7 +69,9 @@ def find_weights(path: Path, weight_name: str = "") -> Path:
     if len(found) > 1:
         names = ", ".join(one.name for one in found[:6])
         raise InputError(
-            "which_weights", f"adapter: {path} holds several files: {names}.", "Choose one with --weight-name."
+            "which_weights",
+            f"adapter: {path} holds several files: {names}.",
+            "Choose one with --weight-name (of t2v generate: --lora-weight-name).",
         )
     return found[0]
 

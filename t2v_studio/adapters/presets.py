@@ -93,15 +93,17 @@ def checked_scale(card: AdapterCard, preset: AdapterPreset | None, asked: float 
     scale = asked if asked is not None else (preset.scale if preset is not None else card.scale)
     if not math.isfinite(scale):
         raise InputError("adapter_scale", f"lora_scale: {scale} is not a number.", f"Try {card.scale:g}.")
-    limits = [(card.scale_min, card.scale_max, f"the card of {card.name}")]
+    edit = f"t2v adapters edit {card.id}"
+    limits = [(card.scale_min, card.scale_max, f"the card of {card.name}", f"change the limits with: {edit}")]
     if preset is not None:
-        limits.append((preset.scale_min, preset.scale_max, f"the preset {preset.name}"))
-    for low, high, owner in limits:
+        own = f"give a preset of this name other limits in {FILE} of your data folder."
+        limits.append((preset.scale_min, preset.scale_max, f"the preset {preset.name}", own))
+    for low, high, owner, change in limits:
         if not low <= scale <= high:
             raise InputError(
                 "adapter_scale",
                 f"lora_scale: {scale:g} is outside {low:g} to {high:g}, the limits of {owner}.",
-                f"Use {min(max(scale, low), high):g}, or change the limits with: t2v adapters edit {card.id}",
+                f"Use {min(max(scale, low), high):g}, or {change}",
                 low=low,
                 high=high,
             )

@@ -120,16 +120,21 @@ def _convenient(context: typer.Context, studio: Studio, given: dict[str, Any]) -
     """Turn the convenient flags into fields of a request, in place."""
     path, weights, strict = (given.pop(name, None) for name in _CONVENIENT)
     if strict:
-        if given.get("fallback_local_on_fail") and typed(context, "fallback_local_on_fail"):
+        fallback = given.get("fallback_local_on_fail") and typed(context, "fallback_local_on_fail")
+        strict = not fallback or typed(context, "strict")
+        if fallback and strict:
             raise InputError(
                 "usage", "--strict and --fallback-local-on-fail exclude each other.", "Leave one of them out."
             )
-        given["fallback_local_on_fail"] = False
+        if strict:
+            given["fallback_local_on_fail"] = False
     diffusion = given.get("engine") == "diffusion"
     if path is not None and not diffusion and not typed(context, "lora_path"):
         path = None
     if path is not None and not diffusion:
         raise InputError("usage", "--lora-path needs --engine diffusion.", "Add --engine diffusion.")
+    if weights and path is None and typed(context, "lora_weight_name"):
+        raise InputError("usage", "--lora-weight-name needs --lora-path.", "Name the folder with --lora-path.")
     if path is not None and given.get("adapter"):
         raise InputError("usage", "--lora-path and --adapter exclude each other.", "Leave one of them out.")
     if path is not None:

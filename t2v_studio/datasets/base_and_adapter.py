@@ -16,7 +16,7 @@ from typing import Any
 from t2v_studio.datasets.ratings import ClipScore, clip_scores
 from t2v_studio.errors import InputError, StudioError
 from t2v_studio.production.packs_run import PackRun, write_whole
-from t2v_studio.production.record import VideoRecord
+from t2v_studio.production.record import SceneRecord, VideoRecord
 from t2v_studio.production.records import RECORD, read_record
 from t2v_studio.studies.measures import measured
 from t2v_studio.studies.progress import Report, nothing
@@ -116,6 +116,8 @@ def difference(base: VideoRecord, adapter: VideoRecord) -> str:
         return f"they differ in {', '.join(differing)}, too"
     if [scene.seed for scene in base.scenes] != [scene.seed for scene in adapter.scenes]:
         return "a retry drew a scene with another seed"
+    if any(_changed(scene) for record in (base, adapter) for scene in record.scenes):
+        return "a retry drew a scene with other steps, guidance or LoRA scale"
     if any(scene.fallback for record in (base, adapter) for scene in record.scenes):
         return "another engine drew a scene of one of them"
     said = [
@@ -123,6 +125,11 @@ def difference(base: VideoRecord, adapter: VideoRecord) -> str:
         for record in (base, adapter)
     ]
     return "" if said[0] == said[1] else "they were planned differently"
+
+
+def _changed(scene: SceneRecord) -> set[str]:
+    """What a retry changed in a scene that decides its picture."""
+    return {"steps", "guidance", "lora_scale"} & {name for name, value in scene.settings.items() if value is not None}
 
 
 def _measured(

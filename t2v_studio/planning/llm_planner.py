@@ -132,7 +132,7 @@ def read_draft(answer: str) -> DraftPlan:
         except ValueError:
             continue
         return DraftPlan.model_validate(found)
-    raise ValueError("it holds no whole JSON object")
+    raise ValueError("it holds no whole JSON object: the model was cut off, or wrote something else")
 
 
 def _template(made: DraftPlan, template: Template) -> Template:
@@ -174,7 +174,12 @@ def _schema(template: Template) -> dict[str, Any]:
     parameter has a default."""
     schema = DraftPlan.model_json_schema()
     definitions = {name: body for name, body in schema["$defs"].items() if name.startswith("Draft")}
-    visual = {"type": "object", "properties": {"kind": {"enum": list(VISUALS)}}, "required": ["kind"]}
+    visual = {
+        "type": "object",
+        "properties": {"kind": {"enum": list(VISUALS)}},
+        "required": ["kind"],
+        "additionalProperties": False,
+    }
     definitions["DraftScene"]["properties"]["visual"] = visual
     definitions["DraftScene"]["required"].append("visual")
     schema["properties"]["scenes"]["maxItems"] = max(2, len(template.scenes))

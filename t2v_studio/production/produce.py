@@ -6,6 +6,7 @@ import hashlib
 import logging
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -310,9 +311,13 @@ def _with_code(request: VideoRequest, rendered: Rendered) -> VideoRequest:
 
 
 def _adapter(rendered: Rendered) -> dict[str, Any] | None:
-    """The adapter of the first scene that wore one; what each scene wore stands with the scene."""
+    """The adapter, at the scale that most scenes wore; what each scene wore stands with the scene."""
     worn = [scene.details["adapter"] for scene in rendered.scenes if scene.details.get("adapter")]
-    return {name: value for name, value in worn[0].items() if name != "seconds"} if worn else None
+    if not worn:
+        return None
+    usual = Counter(one["scale"] for one in worn).most_common(1)[0][0]
+    first = next(one for one in worn if one["scale"] == usual)
+    return {name: value for name, value in first.items() if name != "seconds"}
 
 
 def _verdict_notices(verdicts: list[Verdict]) -> list[str]:

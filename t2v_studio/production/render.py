@@ -186,9 +186,9 @@ class _Writer:
         if source.fallback:
             self.rendered.notices.append(f"Scene {self._index + 1} was drawn by the local engine: {source.fallback}")
         elif source.retries:
-            causes = ", ".join(dict.fromkeys(str(row.get("cause", "")) for row in source.retries))
+            steps = "; ".join(f"{row.get('cause', '')}: {row.get('next', '')}".rstrip(": ") for row in source.retries)
             tries = len(source.retries) + 1
-            self.rendered.notices.append(f"Scene {self._index + 1} was made {tries} times ({causes}).")
+            self.rendered.notices.append(f"Scene {self._index + 1} was made {tries} times ({steps}).")
         scene_id = self._plan.scenes[self._index].id
         self.rendered.verdicts.append(verdict)
         self.rendered.scenes.append(
@@ -236,9 +236,12 @@ class _Scene:
         except Exception as error:
             if local is None:
                 raise
-            log.exception("scene %s failed on %s", self._index + 1, engine.name)
-            reason = error.message if isinstance(error, StudioError) else f"{type(error).__name__}: {error}"
-            tries = error.details.get("tries", []) if isinstance(error, StudioError) else []
+            if isinstance(error, StudioError):
+                reason, tries = error.message, error.details.get("tries", [])
+                log.warning("scene %s failed on %s: %s", self._index + 1, engine.name, reason)
+            else:
+                reason, tries = f"{type(error).__name__}: {error}", []
+                log.exception("scene %s failed on %s", self._index + 1, engine.name)
         return self._instead(local, spool, f"{engine.name} failed: {reason}", tries)
 
     def _instead(

@@ -51,8 +51,9 @@ def settled(
     diffusion = engine.name == "diffusion"
     untaken: list[str] = []
     if diffusion:
-        request = _named(request, settings)
+        request, worn = _with_adapter(_named(request, settings), engine)
         request, untaken = _taken(request, engine)
+        untaken = worn + untaken
     options = request.diffusion() if diffusion else None
     usual = {**engine.default_canvas(options), **(_course(diffusion) if request.course_mode else {})}
     size, notices = _size(request, engine, usual, options)
@@ -89,6 +90,27 @@ def _numbers(request: VideoRequest, usual: dict[str, Any]) -> dict[str, Any]:
 def _named(request: VideoRequest, settings: Settings | None) -> VideoRequest:
     """With the model that is meant where none is named, so that the record says it."""
     return request.model_copy(update={"model_id": request.model_id or (settings.model_id if settings else "")})
+
+
+def _with_adapter(request: VideoRequest, engine: Any) -> tuple[VideoRequest, list[str]]:
+    """With what the LoRA's card and preset say where the request leaves it open, so that a record holds it whatever
+    becomes of the card."""
+    asked = getattr(engine, "of_adapter", None)
+    found, preset = asked(request.diffusion()) if asked else ({}, None)
+    if preset is None:
+        return request.model_copy(update=found), []
+    if preset.fps is not None and request.fps is None:
+        found["fps"] = preset.fps
+    if (
+        preset.frames is not None
+        and request.quality is None
+        and all(getattr(request, name) is None for name in LENGTHS)
+    ):
+        found["scene_frames"] = preset.frames
+    numbers = ("fps", "scene_frames", "steps", "guidance", "flow_shift")
+    set_now = [f"{name.replace('_', ' ')} {found[name]:g}" for name in numbers if name in found]
+    said = f"LoRA preset {preset.name}: {', '.join(set_now)}; what you set yourself wins."
+    return request.model_copy(update=found), [said] if set_now else []
 
 
 def _taken(request: VideoRequest, engine: Any) -> tuple[VideoRequest, list[str]]:

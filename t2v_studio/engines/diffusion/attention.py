@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 BACKENDS = {"native": "native", "cudnn": "_native_cudnn", "flash3": "_flash_3_hub"}
 """Our names and diffusers' own."""
+_last = ["native"]
 FASTEST_FIRST = ("flash3", "cudnn", "native")
 TOLERANCE = 0.02
 """Largest difference from float32 that sixteen bits explain on numbers of size one."""
@@ -86,11 +87,12 @@ def why_not(name: str, device: str, dtype: str, masked: bool = False) -> str:
 
 def use(transformers: list[Any], name: str) -> None:
     """Set the kernel on models; nothing is touched where it is set already."""
-    backend = BACKENDS[name]
     for transformer in transformers:
-        if getattr(transformer, "_studio_attention", "") != name:  # a new model follows the kernel that was set last
-            transformer.set_attention_backend(backend)
-            transformer._studio_attention = name
+        # A model on which none was set follows the one that was set last in this process, on whichever model.
+        if getattr(transformer, "_studio_attention", _last[0]) != name:
+            transformer.set_attention_backend(BACKENDS[name])
+            _last[0] = name
+        transformer._studio_attention = name
 
 
 def _no_flash3(device: str) -> str:

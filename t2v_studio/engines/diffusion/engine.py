@@ -22,6 +22,7 @@ from t2v_studio.settings import Settings
 from t2v_studio.workspace import Workspace
 
 if TYPE_CHECKING:
+    from t2v_studio.adapters.presets import AdapterPreset
     from t2v_studio.engines.diffusion.prompts import FinalPrompt
     from t2v_studio.engines.diffusion.resident import Resident
     from t2v_studio.engines.diffusion.session import Session, Worn
@@ -115,6 +116,30 @@ class DiffusionEngine:
         if options.flow_shift is not None and not family.takes_flow_shift:
             found["flow_shift"] = f"{family.label} has no flow shift: --flow-shift is left out."
         return found
+
+    def of_adapter(self, options: DiffusionOptions) -> tuple[dict[str, Any], AdapterPreset | None]:
+        """What card and preset of the LoRA say where the options leave it open: fields of a request, and the preset.
+
+        Scale, trigger and profile come from either; steps, guidance and shift from the preset alone, but where a quality
+        was asked for. Raises InputError for a scale outside the limits.
+        """
+        card = self._card(options)
+        if card is None:
+            return {}, None
+        from t2v_studio.adapters.presets import checked_scale, preset_for
+
+        preset = preset_for(card, self._workspace)
+        sources = [preset, card] if preset else [card]
+        found: dict[str, Any] = {"lora_scale": checked_scale(card, preset, options.lora_scale)}
+        if not options.lora_trigger:
+            found["lora_trigger"] = next((one.trigger for one in sources if one.trigger), "")
+        if options.lora_prompt_profile == "auto":
+            named = (one.profile for one in sources if one.profile not in ("", "auto"))
+            found["lora_prompt_profile"] = next(named, "academic_infographic")
+        if preset is not None and options.quality is None:
+            names = [name for name in ("steps", "guidance", "flow_shift") if getattr(options, name) is None]
+            found |= {name: value for name in names if (value := getattr(preset, name)) is not None}
+        return found, preset
 
     def range_notices(self, canvas: Canvas) -> list[str]:
         """What is outside the model's range, by the family's rules alone: nothing is loaded."""

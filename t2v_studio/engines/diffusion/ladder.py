@@ -78,8 +78,13 @@ class Policy:
         return {"white": self.white, "washed_out": self.washed, "noise": self.noise}.get(cause, self.black)
 
     def allows(self, cause: Cause) -> bool:
+        """Whether anything is tried; to decode the same latents in another way is no retry of the scene."""
+        return cause in ("decode_not_finite", "decode_out_of_memory") or self.denoises(cause)
+
+    def denoises(self, cause: Cause) -> bool:
+        """Whether the scene may be drawn again."""
         if cause in ("decode_not_finite", "decode_out_of_memory"):
-            return True
+            return self.on_black
         return self.on_black if cause in ("black", "underexposed", "not_finite") else self.on_blank
 
 
@@ -124,6 +129,8 @@ def next_rung(cause: Cause, now: SceneSettings, taken: Iterable[str], run: Run, 
         if settings is None or settings == now:
             continue
         denoise = action not in (REDECODE, TILE)
+        if denoise and not policy.denoises(cause):
+            continue
         if denoise and sum(one not in (REDECODE, TILE) for one in done) >= MAX_DENOISES:
             return None
         return Rung(action, settings, denoise)

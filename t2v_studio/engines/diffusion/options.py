@@ -34,7 +34,9 @@ class DiffusionOptions(BaseModel):
     flow_shift: float | None = Field(None, gt=0, le=20, description="Flow shift of the scheduler. Empty: by the size.")
 
     adapter: str = Field("", max_length=80, description="Id of a LoRA in `t2v adapters list`.")
-    lora_scale: float | None = Field(None, ge=0, le=2, description="Strength of the LoRA. Empty: its card's own.")
+    lora_scale: float | None = Field(
+        None, ge=-3, le=3, description="Strength of the LoRA, within the limits of its card. Empty: its card's own."
+    )
     lora_trigger: str = Field("", max_length=80, description="Trigger word, put first. Empty: its card's own.")
     lora_prompt_profile: Literal["auto", "none", "academic_infographic"] = Field(
         "auto", description="Style words for a LoRA; auto: academic_infographic where one is on."

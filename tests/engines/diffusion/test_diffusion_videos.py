@@ -74,7 +74,9 @@ def test_a_record_with_a_retry_is_drawn_again_to_the_byte(engine, with_tiny, set
     record = video(tried, with_tiny, few)
     assert [scene.settings for scene in record.scenes] == [{}, {"steps": 3, "guidance": 3.0}]
     assert [len(scene.retries) for scene in record.scenes] == [0, 1]
-    assert any("Scene 2 was made 2 times (black)" in notice for notice in record.notices)
+    assert any(
+        "Scene 2 was made 2 times (black: more steps, the cause's guidance)" in notice for notice in record.notices
+    )
     monkeypatch.undo()
     kept = records.read_record(with_tiny.video(record.id) / records.RECORD)
     repeated = again(kept, workspace=with_tiny, settings=settings, engine=engine)

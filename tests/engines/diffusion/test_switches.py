@@ -57,12 +57,17 @@ def test_the_self_test_measures_against_float32() -> None:
     assert attention._difference("native", "cpu", "bfloat16") < attention.TOLERANCE
 
 
-def test_a_kernel_is_set_once() -> None:
+def test_a_kernel_is_set_once_and_not_left_to_the_next_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "_last", ["native"])
     calls: list[str] = []
-    model = SimpleNamespace(set_attention_backend=calls.append)
-    for name in ("native", "cudnn", "cudnn", "native"):
-        attention.use([model], name)
-    assert calls == ["native", "_native_cudnn", "native"], "a new model follows the kernel that was set last, wherever"
+    first, second = (SimpleNamespace(set_attention_backend=calls.append) for _ in range(2))
+    for name in ("native", "cudnn", "cudnn"):
+        attention.use([first], name)
+    assert calls == ["_native_cudnn"]
+    attention.use([second], "native")
+    assert calls == ["_native_cudnn", "native"], "a new model follows the kernel that was set last"
+    attention.use([first], "cudnn")
+    assert calls == ["_native_cudnn", "native"], "the first one has kept its own"
 
 
 @pytest.mark.parametrize(
