@@ -74,6 +74,10 @@ def plan(
         print_json(scene_plan.model_dump(mode="json"))
     else:
         _show_plan(scene_plan, result["prompts"] if print_prompt else None)
+        if print_prompt and request.engine == "diffusion" and not result["prompts"]:
+            note(
+                "note: the model is not on this disk, so no tokenizer has read these prompts: what is added to them is missing."
+            )
     _notices({"notices": [*result["ahead"], *result["notices"]]})
 
 

@@ -291,7 +291,13 @@ def _record(
         duration_s=round(encoded.duration_s, 6),
         verdict=verdict.name,
         measures=verdict.measures,
-        notices=[*notices, *rendered.notices, *encoded.notices, *_verdict_notices(rendered.verdicts)],
+        notices=[
+            *notices,
+            *_adapter_notices(rendered),
+            *rendered.notices,
+            *encoded.notices,
+            *_verdict_notices(rendered.verdicts),
+        ],
         adapter=_adapter(rendered),
         versions=records.versions(diffusion=any(scene.engine == "diffusion" for scene in rendered.scenes)),
         timings_s={},
@@ -318,6 +324,21 @@ def _adapter(rendered: Rendered) -> dict[str, Any] | None:
     usual = Counter(one["scale"] for one in worn).most_common(1)[0][0]
     first = next(one for one in worn if one["scale"] == usual)
     return {name: value for name, value in first.items() if name != "seconds"}
+
+
+def _adapter_notices(rendered: Rendered) -> list[str]:
+    """What of a LoRA's file the model could not take."""
+    worn = next((scene.details["adapter"] for scene in rendered.scenes if scene.details.get("adapter")), None)
+    if worn is None or not (worn["unmatched"] or worn["ignored"]):
+        return []
+    every = worn["matched"] + worn["unmatched"]
+    said = f"The LoRA {worn['name']} changed {worn['matched']} layers of its {every}"
+    if worn["unmatched"]:
+        said += f"; the model has no {', '.join(worn['unmatched_names'][:3])}"
+    if worn["ignored"]:
+        said += f"; {worn['ignored']} tensors of its file are no LoRA that can be read"
+    weak = "Its effect may be weak. " if 2 * worn["matched"] < every + worn["ignored"] / 2 else ""
+    return [f"{said}. {weak}See: t2v adapters check {worn['id']}"]
 
 
 def _verdict_notices(verdicts: list[Verdict]) -> list[str]:

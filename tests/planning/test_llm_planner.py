@@ -13,7 +13,7 @@ import pytest
 
 from t2v_studio.errors import StudioError, UnavailableError
 from t2v_studio.library.passages import SearchResult
-from t2v_studio.planning import chat_model
+from t2v_studio.planning import chat_model, llm_planner
 from t2v_studio.planning.chat_model import ChatModel
 from t2v_studio.planning.lesson import LessonRequest
 from t2v_studio.planning.llm_planner import draft, read_draft
@@ -130,6 +130,23 @@ def test_it_works_together_with_retrieval(settings: Settings, search: Callable[[
     assert planned.plan.planner == made.note
     control = plan_topic(LessonRequest(topic="gradient descent"), settings, None, planned.drafted)
     assert [scene.title for scene in control.plan.scenes] == [scene.title for scene in planned.plan.scenes]
+
+
+def test_nothing_of_a_draft_is_open_ended() -> None:
+    """A small model writes on for as long as it may: every object is closed, every text and list has an end."""
+
+    def walk(node: Any, where: str) -> None:
+        if isinstance(node, dict):
+            if node.get("type") == "object":
+                assert node.get("additionalProperties") is False, where
+            if node.get("type") == "array":
+                assert node["maxItems"] <= 6, where
+            if node.get("type") == "string":
+                assert node["maxLength"] <= 400, where
+            for name, part in node.items():
+                walk(part, f"{where}.{name}")
+
+    walk(llm_planner._schema(load_templates()["gradient_descent"]), "draft")
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen3", "lfm2"])

@@ -32,6 +32,8 @@ IMPORTANCE = (
 )  # fmt: skip
 """What is kept longest comes first; trigger and evidence are not in question."""
 
+_MISSED = ("title", "picture", LOCK_FIRST.name, LOCK_LAST.name, OWN, PROFILE.name)
+"""What a person put there or would look for in the picture, so that its absence is said."""
 Tokenizer = Any
 """A tokenizer of transformers: called with a text it gives input_ids; decode() turns them back."""
 
@@ -237,7 +239,7 @@ def _notices(found: FinalPrompt, plan: ScenePlan) -> list[str]:
         notices.append(
             f"Scene {number}: its prompt has {found.token_count} tokens and the model reads {found.limit}; the end is cut."
         )
-    gone = [name for name in found.dropped if name in ("title", "picture", OWN)]
+    gone = [name for name in found.dropped if name in _MISSED]
     if gone:
         notices.append(f"Scene {number}: no room in the model's {found.limit} tokens for: {', '.join(gone)}.")
     return notices

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from tiny_lora import write_lora
 from tiny_studio import Counts, canvas, drawn, make_plan
 
-from t2v_studio.adapters.catalogue import adopt
+from t2v_studio.adapters.catalogue import adopt, edit
 from t2v_studio.engines.base import SceneSettings
 from t2v_studio.engines.diffusion.engine import DiffusionEngine
-from t2v_studio.errors import StudioError
+from t2v_studio.errors import InputError, StudioError
+from t2v_studio.planning.planner import Planned
+from t2v_studio.production.produce import produce
+from t2v_studio.production.request import VideoRequest, parse_request
+from t2v_studio.production.settle import settled
+from t2v_studio.settings import Settings
+from t2v_studio.workspace import Workspace
 
 PLAN = make_plan(1)
 
@@ -56,3 +63,61 @@ def test_a_scale_outside_its_limits_is_refused_before_the_model_loads(
 def test_an_unknown_adapter_is_not_there(engine: DiffusionEngine) -> None:
     state = engine.availability(canvas(scenes=1, adapter="lora_0000000000000000").options)
     assert not state.ok and "lora_0000000000000000" in state.message
+
+
+# --- card and preset ---------------------------------------------------------------------------
+def asked(**choices: Any) -> VideoRequest:
+    return parse_request({"topic": "a ball", "engine": "diffusion", "model_id": "tiny-wan", **choices})
+
+
+def test_the_preset_of_a_lora_fills_what_the_request_leaves_open(
+    engine: DiffusionEngine, with_tiny: Workspace, tmp_path: Path
+) -> None:
+    card = adopt(with_tiny, write_lora(tmp_path / "lora"), name="quick", trigger="inkstyle", scale=0.7)
+    (with_tiny.data / "adapter_presets.yaml").write_text(
+        "quick: {adapter: quick, scale: 1.0, trigger: quickstyle, profile: none, steps: 4, guidance: 1.0, flow_shift: 5.0, fps: 12, frames: 13}"
+    )
+    request, _, canvas_, notices = settled(asked(adapter=card.id), PLAN, engine)
+    assert (request.steps, request.guidance, request.flow_shift, request.fps) == (4, 1.0, 5.0, 12)
+    assert (request.lora_scale, request.lora_trigger, request.lora_prompt_profile) == (1.0, "quickstyle", "none")
+    assert canvas_.scene_frames == (13,) and canvas_.steps == 4
+    assert (
+        "LoRA preset quick: fps 12, scene frames 13, steps 4, guidance 1, flow shift 5; what you set yourself wins."
+        in notices
+    )
+    own, _, _, _ = settled(
+        asked(adapter=card.id, steps=9, guidance=3, fps=8, scene_frames=5, lora_scale=0.5), PLAN, engine
+    )
+    assert (own.steps, own.guidance, own.fps, own.scene_frames, own.lora_scale) == (9, 3, 8, 5, 0.5)
+    better, _, _, _ = settled(asked(adapter=card.id, quality="high"), PLAN, engine)
+    assert better.steps == 38 and better.guidance != 1.0
+
+
+def test_a_record_holds_what_the_card_said(engine: DiffusionEngine, with_tiny: Workspace, tmp_path: Path) -> None:
+    card = adopt(with_tiny, write_lora(tmp_path / "lora"), name="ink", trigger="inkstyle", scale=0.7)
+    request, plan, before, _ = settled(asked(adapter=card.id), PLAN, engine)
+    edit(with_tiny, card.id, scale=1.2, scale_max=1.5, trigger="other", profile="none")
+    _, _, after, _ = settled(request, plan, engine)
+    assert before.options == after.options
+    assert (request.lora_scale, request.lora_trigger) == (0.7, "inkstyle")
+    assert request.lora_prompt_profile == "academic_infographic"
+    with pytest.raises(InputError, match=r"lora_scale: 1\.8"):
+        settled(asked(adapter=card.id, lora_scale=1.8), PLAN, engine)
+
+
+def test_layers_that_the_model_has_not_are_said(
+    engine: DiffusionEngine, settings: Settings, with_tiny: Workspace, tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    path = write_lora(tmp_path / "lora")
+    tensors = load_file(path)
+    renamed = {
+        name.replace("blocks.0", "blocks.7") if "blocks.0" in name else name: one for name, one in tensors.items()
+    }
+    save_file(renamed, path, metadata={"format": "pt"})
+    card = adopt(with_tiny, path, name="deep")
+    request = asked(adapter=card.id, steps=1, width=128, height=128, scene_frames=5, fps=8, text_overlay=False)
+    record = produce(request, Planned(PLAN), workspace=with_tiny, settings=settings, engine=engine)
+    assert record.adapter is not None and record.adapter["unmatched"] > 0
+    assert any("The LoRA deep changed" in said and "blocks.7" in said for said in record.notices)

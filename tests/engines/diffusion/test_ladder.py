@@ -115,3 +115,15 @@ def test_without_retries_a_broken_decode_is_still_mended() -> None:
     policy = Policy.of(Settings(_env_file=None), retries=False)
     assert climb("noise", RUN, policy) == []
     assert climb("decode_out_of_memory", PLAIN, policy) == [(ladder.TILE, {"tiled": True})]
+
+
+@pytest.mark.parametrize("cause", ["decode_not_finite", "decode_out_of_memory"])
+def test_without_retries_latents_are_decoded_again_but_no_scene_is_drawn_again(cause: ladder.Cause) -> None:
+    off = Policy(on_black=False, on_blank=False)
+    taken: list[str] = []
+    settings = SceneSettings()
+    while (rung := next_rung(cause, settings, taken, RUN, off)) is not None:
+        assert not rung.denoise
+        taken.append(rung.action)
+        settings = rung.settings
+    assert len(taken) <= 2
