@@ -43,6 +43,13 @@ class Page:
 
 TO_TOP = "() => window.scrollTo({top: 0, behavior: 'smooth'})"
 """Script that follows a choice whose answer appears at the head of the page."""
+TO_OUTCOME = """() => {
+  const outcome = document.getElementById("outcome");
+  const below = outcome && outcome.getBoundingClientRect().left < 100;
+  if (below) outcome.scrollIntoView({block: "start", behavior: "smooth"});
+  else window.scrollTo({top: 0, behavior: "smooth"});
+}"""
+"""The same for the video on its way: on a phone it stands below the form, not beside it."""
 OFF, ON = ["t2-off"], ["t2-on"]
 """Classes of a column that comes and goes. Gradio 6.31 forgets a video's value when its column's `visible` changes."""
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}

@@ -23,7 +23,13 @@ def _fetched(root: Path) -> Path:
     (repo / "blobs").mkdir()
     (repo / "blobs" / "one").write_bytes(b"x" * 20_000_000)
     weights.symlink_to("../../../blobs/one")
-    row = {"repo_id": REPO, "revision": COMMIT, "state": "started", "files": {}, "at": ""}
+    row = {
+        "repo_id": REPO,
+        "revision": COMMIT,
+        "state": "started",
+        "files": {"transformer/weights.safetensors": 20_000_000},
+        "at": "",
+    }
     (root / "ledger.json").write_text(json.dumps({"snapshots": [row], "pinned": []}))
     return repo
 

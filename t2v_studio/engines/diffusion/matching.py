@@ -103,6 +103,8 @@ def match(
     found = compare(layers, shapes, ignored=state.ignored)
     label, title = model or "this model", (card.name if card else state.name) or "this LoRA"
     made_for = (card.base_model if card else state.base_model) or state.made_for or "another model"
+    if made_for in names or made_for == model:  # so its card says, which the file does not bear out
+        made_for = state.made_for if state.made_for not in (made_for, "") else "another model"
     check_base(card, names, model)
     if found.wrong_shape or _too_deep(found.unmatched, shapes):
         first = next(iter(found.wrong_shape.items()), None)

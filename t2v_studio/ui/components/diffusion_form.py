@@ -25,6 +25,8 @@ COMPILING = [("Automatic", "auto"), ("On", "on"), ("Off", "off")]
 CACHES = [("Off", "off"), ("First block", "first_block"), ("MagCache", "magcache")]
 SWITCHES = ("attention", "compile_blocks", "step_cache", "cfg_cutoff")
 """The speed switches; below each stands what it was worth here."""
+EMPTY: dict[str, Any] = {"size": form.OWN_SIZE, "lora_prompt_profile": "auto", "diagram_lock": False}
+"""What a field of FILLED holds where nothing is chosen; the others hold an empty text. The LoRA's scale is its card's."""
 SCALE = (0.0, 2.0, 1.0)
 NO_ADAPTER = ("No LoRA", "")
 RULES = ("The rules", "")
@@ -206,8 +208,16 @@ def scale_of(studio: Studio, adapter: str, now: float | None = None) -> gr.Slide
     return gr.Slider(minimum=low, maximum=high, value=value)
 
 
-def filled(studio: Studio, name: str, adapter: str) -> dict[str, Any]:
-    """What choosing a preset puts into the form; fields that it leaves open keep what stands there."""
+def filled(studio: Studio, name: str, adapter: str, last: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """What choosing a preset puts into the form: its own choices, and nothing where the last preset's still stand.
+
+    last: what was filled in for the preset before. now: the fields of FILLED. What a person chose is kept.
+    """
+    left = [key for key, value in last.items() if now.get(key) == value and key != "lora_scale"]
+    return {key: EMPTY.get(key, "") for key in left} | _own(studio, name, adapter)
+
+
+def _own(studio: Studio, name: str, adapter: str) -> dict[str, Any]:
     row = next((row for row in studio.diffusion.presets() if row["name"] == name), None)
     if row is None:
         return {}

@@ -90,11 +90,12 @@ def _wire_lists(page: Page, controls: dict[str, Any]) -> None:
 
 def _wire_choices(studio: Studio, controls: dict[str, Any]) -> None:
     filling = [controls[name] for name in diffusion_form.FILLED]
+    last = gr.State({})
 
     @guarded
-    def fill(name: str, adapter: str) -> Any:
-        sets = diffusion_form.filled(studio, name, adapter)
-        return [sets.get(field, gr.skip()) for field in diffusion_form.FILLED]
+    def fill(name: str, adapter: str, before: dict[str, Any], *now: Any) -> Any:
+        sets = diffusion_form.filled(studio, name, adapter, before, dict(zip(diffusion_form.FILLED, now, strict=True)))
+        return [sets, *(sets.get(field, gr.skip()) for field in diffusion_form.FILLED)]
 
     @guarded
     def told(adapter: str) -> Any:
@@ -105,7 +106,7 @@ def _wire_choices(studio: Studio, controls: dict[str, Any]) -> None:
             gr.Textbox(placeholder=row.get("trigger") or "the card's own"),
         )
 
-    controls["preset"].input(fill, [controls["preset"], controls["adapter"]], filling, **QUIET)
+    controls["preset"].input(fill, [controls["preset"], controls["adapter"], last, *filling], [last, *filling], **QUIET)
     controls["adapter"].input(
         guarded(lambda adapter: diffusion_form.scale_of(studio, adapter)), controls["adapter"], controls["lora_scale"], **QUIET
     )  # fmt: skip

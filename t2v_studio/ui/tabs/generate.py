@@ -24,7 +24,7 @@ from t2v_studio.ui.components import (
     result_view,
 )
 from t2v_studio.ui.notices import guarded
-from t2v_studio.ui.page import QUIET, TO_TOP, Page, busy, settle, target
+from t2v_studio.ui.page import QUIET, TO_OUTCOME, Page, busy, settle, target
 
 NAME, LABEL, ORDER = "generate", "Generate", 20
 KINDS = frozenset({"plan", "video", "pair", "redraw"})
@@ -129,7 +129,9 @@ class _Flow:
 
         sent = [self.done, self.page.again, *self.plan_inputs, *self.inputs]
         for button, what in ((plan_button, "plan"), (make_button, "video"), (pair_button, "pair")):
-            button.click(submitter(what), sent, outputs, trigger_mode="once", **QUIET).then(None, None, None, js=TO_TOP)
+            button.click(submitter(what), sent, outputs, trigger_mode="once", **QUIET).then(
+                None, None, None, js=TO_OUTCOME
+            )
         self.controls["topic"].submit(submitter("plan"), sent, outputs, trigger_mode="once", **QUIET)
 
         @guarded
@@ -182,7 +184,7 @@ class _Flow:
 
         self.page.again.change(
             from_record, self.page.again, [self.page.tabs, *outputs, *self.plan.outputs, *self.inputs], **QUIET
-        ).then(None, None, None, js=TO_TOP)
+        ).then(None, None, None, js=TO_OUTCOME)
 
     def _with_adapter(self, fields: dict[str, Any], outputs: list[Any]) -> Any:
         """The form with what a training says of its adapter; all else stays as it is."""
