@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 
 from t2v_studio.cli.output import note
-from t2v_studio.engines.diffusion.presets import preset
 from t2v_studio.errors import InputError
 from t2v_studio.production.request import DIFFUSION_FIELDS, LENGTHS, MANIM_FIELDS, VideoRequest, parse_request
 from t2v_studio.studio import Studio
@@ -95,7 +94,8 @@ def request_from(context: typer.Context, studio: Studio, values: dict[str, Any],
         given = {name: value for name, value in given.items() if name not in LENGTHS or name in lengths}
     _convenient(context, studio, given)
     if given.get("preset") and typed(context, "preset"):
-        _yield(context, given, preset(given["preset"]).sets.given())
+        rows = {row["name"]: row for row in studio.diffusion.presets()}
+        _yield(context, given, rows.get(given["preset"], {}).get("sets", {}))
     if not (given | fixed).get("use_rag"):
         _yield(context, given, _ONLY_RAG)
     if (given | fixed).get("engine") != "diffusion":

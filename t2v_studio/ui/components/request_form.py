@@ -106,10 +106,10 @@ def _folded(made: dict[str, Any]) -> None:
             made["seconds"] = form.number(
                 "seconds", "Seconds", info=None, min_width=110, placeholder="auto: reading time"
             )
-            made["fps"] = form.number("fps", "Frames a second", info=None, min_width=110, placeholder="30")
+            made["fps"] = form.number("fps", "Frames a second", info=None, min_width=110, placeholder="auto")
         with gr.Row():
             made["size"] = gr.Dropdown(
-                [("Default: 1280 × 720", form.OWN_SIZE), *((name, name) for name in form.SIZES)],
+                [("The engine's own", form.OWN_SIZE), *((name, name) for name in form.SIZES)],
                 value=form.OWN_SIZE,
                 label="Size",
                 filterable=False,

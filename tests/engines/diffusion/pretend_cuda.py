@@ -39,9 +39,9 @@ class Card:
 
 
 @contextmanager
-def pretended(card: Card, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def pretended(card: Card) -> Iterator[None]:
     """Pretend `card` within this thread; afterwards everything is as before."""
-    with monkeypatch.context() as patches:
+    with pytest.MonkeyPatch.context() as patches:
         _pretend_torch_cuda(card, patches)
         with PretendedPlaces():
             yield
@@ -58,7 +58,7 @@ class PretendedPlaces(TorchFunctionMode):
         given = list(_tensors([args, kwargs]))
         asked = _place_asked(kwargs)
         pinned = bool(kwargs.pop("pin_memory", False))
-        _refuse_two_places(function, args, given)
+        _refuse_two_places(function, given)
         made = function(*args, **kwargs)
         place = asked or ("cuda" if any(map(on_card, given)) else "cpu")
         for tensor in _tensors(made):
@@ -102,16 +102,13 @@ def _place_asked(kwargs: dict[str, Any]) -> str:
     return place
 
 
-def _refuse_two_places(function: Any, args: Any, given: list[Tensor]) -> None:
+def _refuse_two_places(function: Any, given: list[Tensor]) -> None:
     """What a card refuses. Numbers (tensors without dimensions) of the host go with everything."""
     if function in _BETWEEN_PLACES or not any(map(on_card, given)):
         return
-    host = [tensor for tensor in given if not on_card(tensor) and not tensor.is_meta and tensor.dim() > 0]
-    if function in (Tensor.__getitem__, Tensor.__setitem__) and on_card(args[0]):
-        return  # indices of the host, and values that are copied
-    if host:
+    if any(not on_card(one) and not one.is_meta and one.dim() > 0 for one in given):
         name = getattr(function, "__name__", str(function))
-        shapes = [(tuple(one.shape), "cuda" if on_card(one) else "cpu") for one in given]
+        shapes = [(tuple(one.shape), _device(one).type) for one in given]
         raise RuntimeError(f"Expected all tensors to be on the same device: {name} of {shapes}")
 
 
@@ -147,6 +144,21 @@ def _set_data(tensor: Tensor, data: Tensor) -> None:
     _put(tensor, _device(data).type, "_pinned" in data.__dict__)
 
 
+def _get_item(tensor: Tensor, index: Any) -> Tensor:
+    _refuse_index(tensor, index)
+    return _put(tensor[index], _device(tensor).type)
+
+
+def _set_item(tensor: Tensor, index: Any, value: Any) -> None:
+    _refuse_index(tensor, index)
+    tensor[index] = value
+
+
+def _refuse_index(tensor: Tensor, index: Any) -> None:
+    if not on_card(tensor) and any(on_card(one) and one.dim() > 0 for one in _tensors(index)):
+        raise RuntimeError("indices should be either on cpu or on the same device as the indexed tensor (cpu)")
+
+
 def _numpy(tensor: Tensor, *args: Any, **kwargs: Any) -> Any:
     if on_card(tensor):
         raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() first.")
@@ -158,6 +170,12 @@ def _record_stream(tensor: Tensor, stream: Any) -> None:
         raise RuntimeError("record_stream is for tensors on the card")
 
 
+def _parameter(kind: Any, data: Tensor | None = None, requires_grad: bool = True) -> Any:
+    made = _NEW_PARAMETER(kind, data, requires_grad)
+    return made if data is None else _put(made, _device(data).type)
+
+
+_NEW_PARAMETER = torch.nn.Parameter.__new__
 _OWN: dict[Any, Callable[..., Any]] = {
     Tensor.device.__get__: _device,
     Tensor.is_cuda.__get__: on_card,
@@ -168,7 +186,11 @@ _OWN: dict[Any, Callable[..., Any]] = {
     Tensor.cpu: lambda tensor, **kwargs: _to(tensor, "cpu", **kwargs),
     Tensor.pin_memory: _pin,
     Tensor.data.__set__: _set_data,
+    Tensor.type_as: _to,
+    Tensor.__getitem__: _get_item,
+    Tensor.__setitem__: _set_item,
     Tensor.numpy: _numpy,
+    Tensor.__array__: lambda tensor, dtype=None: _numpy(tensor).astype(dtype, copy=False),
 }
 """Functions that the mode does in its own way."""
 
@@ -180,15 +202,13 @@ class Stream:
     def synchronize(self) -> None:
         pass
 
-    wait_stream = wait_event = lambda self, other: None
-
 
 def _pretend_torch_cuda(card: Card, patches: pytest.MonkeyPatch) -> None:
     """What the engine, diffusers and torch itself ask of a card. Names that torch does not have raise AttributeError."""
     # Their modules look for a card while they are imported; what they find is to be the machine's own.
     import diffusers.hooks
-    import diffusers.models.attention_dispatch
-    import peft
+    import diffusers.models.attention_dispatch  # noqa: F401
+    import peft  # noqa: F401
     import transformers  # noqa: F401
 
     cuda: dict[str, Callable[..., Any]] = {
@@ -214,7 +234,9 @@ def _pretend_torch_cuda(card: Card, patches: pytest.MonkeyPatch) -> None:
     for name, pretended_one in cuda.items():
         patches.setattr(torch.cuda, name, pretended_one)
     patches.setattr(torch.accelerator, "empty_host_cache", lambda: None)
-    patches.setattr(Tensor, "record_stream", _record_stream)  # no torch function mode hears of it
+    # No torch function mode hears of these two.
+    patches.setattr(Tensor, "record_stream", _record_stream)
+    patches.setattr(torch.nn.Parameter, "__new__", staticmethod(_parameter))
     # `torch.cuda.get_per_process_memory_fraction` itself stays: it refuses devices that the others take.
     patches.setattr(torch.cuda.memory, "_lazy_init", lambda: None)
     patches.setattr(torch._C, "_cuda_getMemoryFraction", lambda index: card.share, raising=False)
