@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -58,12 +59,16 @@ class PretendedPlaces(TorchFunctionMode):
         given = list(_tensors([args, kwargs]))
         asked = _place_asked(kwargs)
         pinned = bool(kwargs.pop("pin_memory", False))
-        _refuse_two_places(function, given)
+        two = _two_places(given) and function not in _BETWEEN_PLACES
+        if two and any(not on_card(one) and not one.is_meta and one.dim() > 0 for one in given):
+            raise _refusal(function, given)
         made = function(*args, **kwargs)
         place = asked or ("cuda" if any(map(on_card, given)) else "cpu")
         for tensor in _tensors(made):
-            if not any(tensor is one for one in given):  # what works in place gives the same tensor back
+            if not any(tensor is one for one in given):
                 _put(tensor, place, pinned)
+            elif two and not on_card(tensor):  # worked in place: a number of the host, of what lies on the card
+                raise _refusal(function, given)
         return made
 
 
@@ -102,14 +107,14 @@ def _place_asked(kwargs: dict[str, Any]) -> str:
     return place
 
 
-def _refuse_two_places(function: Any, given: list[Tensor]) -> None:
-    """What a card refuses. Numbers (tensors without dimensions) of the host go with everything."""
-    if function in _BETWEEN_PLACES or not any(map(on_card, given)):
-        return
-    if any(not on_card(one) and not one.is_meta and one.dim() > 0 for one in given):
-        name = getattr(function, "__name__", str(function))
-        shapes = [(tuple(one.shape), _device(one).type) for one in given]
-        raise RuntimeError(f"Expected all tensors to be on the same device: {name} of {shapes}")
+def _two_places(given: list[Tensor]) -> bool:
+    return len({on_card(tensor) for tensor in given}) == 2
+
+
+def _refusal(function: Any, given: list[Tensor]) -> RuntimeError:
+    name = getattr(function, "__name__", str(function))
+    shapes = [(tuple(one.shape), _device(one).type) for one in given]
+    return RuntimeError(f"Expected all tensors to be on the same device: {name} of {shapes}")
 
 
 _BETWEEN_PLACES = {Tensor.copy_, torch._has_compatible_shallow_copy_type}
@@ -203,14 +208,23 @@ class Stream:
         pass
 
 
+class Event:
+    """An event that has come as soon as it is recorded."""
+
+    recorded = False
+
+    def record(self, stream: Any = None) -> None:
+        self.recorded = True
+
+    def query(self) -> bool:
+        return self.recorded
+
+
 def _pretend_torch_cuda(card: Card, patches: pytest.MonkeyPatch) -> None:
     """What the engine, diffusers and torch itself ask of a card. Names that torch does not have raise AttributeError."""
     # Their modules look for a card while they are imported; what they find is to be the machine's own.
-    import diffusers.hooks
-    import diffusers.models.attention_dispatch  # noqa: F401
-    import peft  # noqa: F401
-    import transformers  # noqa: F401
-
+    for library in ("diffusers.hooks", "diffusers.models.attention_dispatch", "peft", "transformers"):
+        import_module(library)
     cuda: dict[str, Callable[..., Any]] = {
         "is_available": lambda: True,
         "is_initialized": lambda: True,
@@ -224,6 +238,7 @@ def _pretend_torch_cuda(card: Card, patches: pytest.MonkeyPatch) -> None:
         "memory_reserved": lambda device=None: 0,
         "empty_cache": lambda: None,
         "synchronize": lambda device=None: None,
+        "Event": Event,
         "Stream": Stream,
         "stream": lambda stream: nullcontext(),
         "current_stream": lambda device=None: Stream(),
