@@ -56,14 +56,14 @@ class PretendedPlaces(TorchFunctionMode):
         own = _OWN.get(function)
         if own is not None:
             return own(*args, **kwargs)
-        given = list(_tensors([args, kwargs]))
-        asked = _place_asked(kwargs)
-        pinned = bool(kwargs.pop("pin_memory", False))
-        two = _two_places(given) and function not in _BETWEEN_PLACES
+        given = _tensors(args, kwargs)
+        there = sum(map(on_card, given))
+        two = 0 < there < len(given) and function not in _BETWEEN_PLACES
         if two and any(not on_card(one) and not one.is_meta and one.dim() > 0 for one in given):
             raise _refusal(function, given)
+        place = _place_asked(kwargs) or ("cuda" if there else "cpu")
+        pinned = bool(kwargs.pop("pin_memory", False))
         made = function(*args, **kwargs)
-        place = asked or ("cuda" if any(map(on_card, given)) else "cpu")
         for tensor in _tensors(made):
             if not any(tensor is one for one in given):
                 _put(tensor, place, pinned)
@@ -86,15 +86,17 @@ def _put(tensor: Tensor, place: str, pinned: bool = False) -> Tensor:
     return tensor
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
+def _tensors(*values: Any) -> list[Tensor]:
     """All tensors in arguments or results."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, (list, tuple)):
-        for one in value:
-            yield from _tensors(one)
-    elif isinstance(value, dict):
-        yield from _tensors(list(value.values()))
+    found: list[Tensor] = []
+    for value in values:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, (list, tuple)):
+            found += _tensors(*value)
+        elif isinstance(value, dict):
+            found += _tensors(*value.values())
+    return found
 
 
 def _place_asked(kwargs: dict[str, Any]) -> str:
@@ -105,10 +107,6 @@ def _place_asked(kwargs: dict[str, Any]) -> str:
     if place == "cuda":
         kwargs["device"] = "cpu"
     return place
-
-
-def _two_places(given: list[Tensor]) -> bool:
-    return len({on_card(tensor) for tensor in given}) == 2
 
 
 def _refusal(function: Any, given: list[Tensor]) -> RuntimeError:

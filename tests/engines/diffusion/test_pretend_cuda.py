@@ -28,7 +28,7 @@ from transformers import T5EncoderModel, UMT5EncoderModel
 
 from t2v_studio.adapters.catalogue import adopt
 from t2v_studio.engines.base import Provenance
-from t2v_studio.engines.diffusion import attention, load, memory_plan, preview
+from t2v_studio.engines.diffusion import attention, load, memory_plan, preview, step_cache
 from t2v_studio.engines.diffusion.engine import DiffusionEngine
 from t2v_studio.engines.diffusion.models import ModelEntry
 from t2v_studio.workspace import Workspace
@@ -339,23 +339,24 @@ def test_a_text_encoder_without_room_streams_over_the_card(
 
 # --- hooks and kernels -------------------------------------------------------------------------
 @pytest.mark.parametrize("tier", ["D", "E"])
-@pytest.mark.parametrize(("kind", "calls"), [("first_block", [20, 20, 0]), ("magcache", [40, 20, 0])])
+@pytest.mark.parametrize(("kind", "calls"), [("first_block", [6, 6, 0]), ("magcache", [12, 6, 0])])
 def test_step_caches_hear_of_every_step(
     card: Card, on_tier: OnTier, monkeypatch: pytest.MonkeyPatch, kind: str, calls: list[int], tier: str
 ) -> None:
+    monkeypatch.setattr(step_cache, "FEWEST_STEPS", 6)
     heard: list[Any] = []
     head = FBCHeadBlockHook if kind == "first_block" else MagCacheHeadHook
     spied(monkeypatch, head, "new_forward", lambda hook, *_, **__: heard.append(hook))
     engine, found = on_tier(tier), []
-    for seed, step_cache in enumerate((kind, kind, "off")):
+    for seed, asked in enumerate((kind, kind, "off")):
         heard.clear()
-        _, source = one(engine, seed=seed, steps=20, guidance=1.0, step_cache=step_cache)
-        assert source.details["numerics"]["step_cache"] == step_cache
+        _, source = one(engine, seed=seed, steps=6, guidance=1.0, step_cache=asked)
+        assert source.details["numerics"]["step_cache"] == asked
         found.append(len(heard))
     assert found == calls, "MagCache measures its ratios in a run of their own"
     if kind == "magcache":
         (ratios,) = json.loads(engine._stores.ratios.read_text()).values()
-        assert len(ratios) == 20
+        assert len(ratios) == 6
 
 
 def test_a_kernel_ends_with_its_model(card: Card, on_tier: OnTier, monkeypatch: pytest.MonkeyPatch) -> None:
