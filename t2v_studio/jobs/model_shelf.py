@@ -242,7 +242,7 @@ class ModelShelf:
         folders = store.part_folders(entry) if entry.repo_id else {}
         parts = {part: _state(folder, store.converted) for part, folder in folders.items()}
         job = next((job for job in self._working() if job.spec.get("model") == entry.name), None)
-        absent = self._absent(entry)
+        absent = None if folders and all(folders.values()) else self._absent(entry)
         here = absent is None
         size = entry.bytes() / 1e9
         about = "ready" if here else f"{size:.0f} GB to fetch" if entry.repo_id else "not here"

@@ -49,17 +49,17 @@ def settled(
     elif plan.seed != request.seed:
         plan = plan.model_copy(update={"seed": request.seed})  # the asked seed draws, not the plan file's
     diffusion = engine.name == "diffusion"
-    untaken: list[str] = []
+    said: list[str] = []
     if diffusion:
         request, worn = _with_adapter(_named(request, settings), engine)
         request, untaken = _taken(request, engine)
-        untaken = worn + untaken
+        said = worn + untaken
     options = request.diffusion() if diffusion else None
     usual = {**engine.default_canvas(options), **(_course(diffusion) if request.course_mode else {})}
     size, notices = _size(request, engine, usual, options)
     asked = _length(request, usual)
     frames, rounded = scene_frames(plan, size["fps"], rule=lambda count: engine.frame_rule(count, options), **asked)
-    notices = [*_remarks(request, diffusion), *untaken, *notices, *rounded]
+    notices = [*_remarks(request, diffusion), *said, *notices, *rounded]
     if not asked:
         plan = _with_seconds(plan, frames, size["fps"])
     elif "seconds" in asked:

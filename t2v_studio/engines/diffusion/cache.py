@@ -70,7 +70,8 @@ def plan(depth: Depth, settings: Settings, workspace: Workspace, in_use: Collect
     firm, usual = _keepers(depth, settings, workspace, store, held)
     goes: list[Item] = []
     stays: list[Item] = []
-    for item in [*_fetched(store, workspace), *_copies(store, workspace)]:
+    users = _users(workspace, store)
+    for item in [*_fetched(store, workspace, users), *_copies(store, users)]:
         double = item.why == DOUBLE and (not only or only in item.models)
         reason = _reason(item, firm) or ("" if double else _reason(item, usual))
         if item.what == "foreign":
@@ -113,8 +114,9 @@ def _delete_fetched(store: ModelStore, items: list[Item]) -> None:
     found = scan_cache_dir(store.hub)
     listed = [file for repo in found.repos for one in repo.revisions for file in one.files]
     found.delete_files(*[file for file in listed if str(file.file_path) in wanted]).execute()
-    found = scan_cache_dir(store.hub)
+    found, ours = scan_cache_dir(store.hub), {item.revision for item in items}
     empty = [one.commit_hash for repo in found.repos for one in repo.revisions if not one.files]
+    empty = [commit for commit in empty if commit in ours]
     found.delete_revisions(*empty).execute()
     with store.editing() as ledger:
         for row in ledger["snapshots"]:
@@ -152,8 +154,11 @@ def _reason(item: Item, keepers: dict[str, str]) -> str:
     return next((f"{name}: {keepers[name]}" for name in item.models if name in keepers), "")
 
 
-def _users(workspace: Workspace, store: ModelStore) -> dict[tuple[str, str, str], tuple[str, ...]]:
-    """Which models need a part of a commit: (repo id, commit, part) to names; "" for the files beside the parts."""
+Users = dict[tuple[str, str, str], tuple[str, ...]]
+"""Which models need a part of a commit: (repo id, commit, part) to names; "" for the files beside the parts."""
+
+
+def _users(workspace: Workspace, store: ModelStore) -> Users:
     users: dict[tuple[str, str, str], dict[str, None]] = {}
     entries: list[Any] = [*registry(workspace).values(), *chat_entries()]
     for entry in entries:
@@ -164,14 +169,14 @@ def _users(workspace: Workspace, store: ModelStore) -> dict[tuple[str, str, str]
 
 
 # --- what is there -----------------------------------------------------------------------------
-def _fetched(store: ModelStore, workspace: Workspace) -> Iterator[Item]:
+def _fetched(store: ModelStore, workspace: Workspace, users: Users) -> Iterator[Item]:
     """What lies in the hub's cache: the files of the ledger, together where the same models need them; the rest as foreign."""
     from huggingface_hub import scan_cache_dir
 
     if not store.hub.is_dir():
         return
     own = {(row["repo_id"], row["revision"]): row["files"] for row in store.ledger()["snapshots"]}
-    users, doubles = _users(workspace, store), _doubles(store, workspace)
+    doubles = _doubles(store, workspace)
     for repo in sorted(scan_cache_dir(store.hub).repos, key=lambda one: one.repo_id):
         for revision in sorted(repo.revisions, key=lambda one: one.commit_hash):
             key = (repo.repo_id, revision.commit_hash)
@@ -201,9 +206,8 @@ def _fetched(store: ModelStore, workspace: Workspace) -> Iterator[Item]:
                 )
 
 
-def _copies(store: ModelStore, workspace: Workspace) -> Iterator[Item]:
+def _copies(store: ModelStore, users: Users) -> Iterator[Item]:
     """Converted copies, one item a part."""
-    users = _users(workspace, store)
     for folder in sorted(store.converted.glob("*/*/*/*")):
         name, revision, dtype, part = folder.parts[-4:]
         repo_id = name.replace("--", "/", 1)

@@ -128,18 +128,18 @@ class DiffusionEngine:
             return {}, None
         from t2v_studio.adapters.presets import checked_scale, preset_for
 
-        preset = preset_for(card, self._workspace)
-        sources = [preset, card] if preset else [card]
-        found: dict[str, Any] = {"lora_scale": checked_scale(card, preset, options.lora_scale)}
+        own = preset_for(card, self._workspace)
+        sources = [own, card] if own else [card]
+        found: dict[str, Any] = {"lora_scale": checked_scale(card, own, options.lora_scale)}
         if not options.lora_trigger:
             found["lora_trigger"] = next((one.trigger for one in sources if one.trigger), "")
         if options.lora_prompt_profile == "auto":
             named = (one.profile for one in sources if one.profile not in ("", "auto"))
             found["lora_prompt_profile"] = next(named, "academic_infographic")
-        if preset is not None and options.quality is None:
+        if own is not None and options.quality is None:
             names = [name for name in ("steps", "guidance", "flow_shift") if getattr(options, name) is None]
-            found |= {name: value for name in names if (value := getattr(preset, name)) is not None}
-        return found, preset
+            found |= {name: value for name in names if (value := getattr(own, name)) is not None}
+        return found, own
 
     def range_notices(self, canvas: Canvas) -> list[str]:
         """What is outside the model's range, by the family's rules alone: nothing is loaded."""
