@@ -115,7 +115,7 @@ class Session:
             decode_dtype=self.resident.vae_dtype,
             tiled=plan.tiled_decode,
             lora_scale=self.worn.scale if self.worn else None,
-            step_cache=step_cache.wanted(self.options.step_cache, self.steps)[0] != "off",
+            step_cache=self._cache_for(self.options.step_cache, self.steps)[0] != "off",
             frame_stride=self.family.frame_stride,
         )
 
@@ -208,12 +208,16 @@ class Session:
             options.attention, device, dtype, self.stores.attention, kernels=family.kernels, masked=family.masks_text
         )
         self.notes["attention"] = f"{self.attention} ({'asked for' if options.attention != 'auto' else 'chosen'})"
-        kind, self.notes["step_cache"] = step_cache.wanted(options.step_cache, self.steps)
+        kind, self.notes["step_cache"] = self._cache_for(options.step_cache, self.steps)
         self.compiled, self.notes["compile"] = compile.wanted(options.compile_blocks, resident.plan, step_cache=kind)
         if self.compiled and (lacking := compile.why_not(device, self.stores.inductor)):
             self.compiled, self.notes["compile"] = False, f"off: nothing can be compiled here ({lacking})"
         if resident.has_slot or self.worn is not None:
             self._wear(self.worn.scale if self.worn else None)
+
+    def _cache_for(self, asked: str, steps: int) -> tuple[str, str]:
+        experts = sum(part.startswith("transformer") for part in self.family.part_names)
+        return step_cache.wanted(asked, steps, experts)
 
     def apply(self, settings: SceneSettings) -> None:
         """Set the model's switches for one try; what is set already costs nothing."""
@@ -224,7 +228,7 @@ class Session:
         if self.resident.has_slot or self.worn is not None:
             self._wear(self.scale(settings))
         asked = "off" if settings.step_cache is False else self.options.step_cache
-        kind = step_cache.wanted(asked, settings.steps or self.steps)[0]
+        kind = self._cache_for(asked, settings.steps or self.steps)[0]
         if kind == "magcache" and self.ratios is None:
             kind = "off"
         compile.use(transformers, self.compiled and kind == "off", self.stores.inductor)
@@ -244,7 +248,7 @@ class Session:
 
     def measure_ratios(self, report: PrepareReport) -> None:
         """MagCache's ratios for this model, number of steps and shift: measured once, on the first scene."""
-        if step_cache.wanted(self.options.step_cache, self.steps)[0] != "magcache":
+        if self._cache_for(self.options.step_cache, self.steps)[0] != "magcache":
             return
         clip = self.clip(0, SceneSettings())
         source = self.resident.source

@@ -16,10 +16,12 @@ FIRST_BLOCK_THRESHOLD = 0.05
 MAG_THRESHOLD = 0.06
 
 
-def wanted(asked: str, steps: int) -> tuple[str, str]:
-    """off, first_block or magcache for a run of so many steps, and why in words."""
+def wanted(asked: str, steps: int, experts: int = 1) -> tuple[str, str]:
+    """off, first_block or magcache for a run of so many steps, and why in words. experts: transformers that share them."""
     if asked == "off":
         return "off", "switched off"
+    if asked == "magcache" and experts > 1:
+        return "off", f"off: magcache measures one transformer, and this model has {experts}"
     if steps < FEWEST_STEPS:
         return "off", f"off: {steps} steps are fewer than {FEWEST_STEPS}"
     return asked, f"{asked}: steps that change little are left out"

@@ -13,7 +13,7 @@ import pytest
 import torch
 from tiny_studio import SIZES, Counts, canvas, drawn, make_plan
 
-from t2v_studio.engines.base import SceneSettings
+from t2v_studio.engines.base import Canvas, SceneSettings
 from t2v_studio.engines.diffusion import compile
 from t2v_studio.engines.diffusion.engine import DiffusionEngine
 from t2v_studio.engines.diffusion.families.registry import family
@@ -175,6 +175,15 @@ def test_step_cache_leaves_no_trace_in_the_next_clip(engine: DiffusionEngine, ki
     assert longer.shape[0] == 9
     (back,), _ = drawn(engine, plan, canvas(scenes=1, steps=20))
     assert np.array_equal(plain, back)
+
+
+def test_magcache_is_not_measured_in_vain_on_two_experts(engine: DiffusionEngine) -> None:
+    on = Canvas(48, 32, 8.0, (5,), 3, steps=20, guidance=3.0, options=DiffusionOptions(model_id="tiny-wan22", text_overlay=False, step_cache="magcache"))  # fmt: skip
+    stages: list[str] = []
+    engine.prepare(make_plan(1), on, lambda stage, *_: stages.append(stage))
+    _, (source,) = drawn(engine, make_plan(1), on)
+    assert "calibrate" not in stages and source.details["numerics"]["step_cache"] == "off"
+    assert source.details["switches"]["step_cache"] == "off: magcache measures one transformer, and this model has 2"
 
 
 def test_few_steps_are_never_cached(engine: DiffusionEngine) -> None:

@@ -337,6 +337,16 @@ def test_files_that_were_here_before_the_studio_stay(
     assert not store.repo(TEXT).exists() and store.ledger()["snapshots"] == []
 
 
+def test_a_commit_of_somebody_else_that_is_empty_stays(
+    filled: ModelStore, settings: Settings, workspace: Workspace
+) -> None:
+    empty = filled.hub / "models--other--model" / "snapshots" / ("c" * 40)
+    empty.mkdir()
+    found = cache.plan("purge", settings, workspace, [])
+    cache.execute(found.token, "purge", settings, workspace, [])
+    assert empty.is_dir() and not filled.repo(REPO).exists()
+
+
 def test_of_a_shared_repository_the_part_goes_that_nobody_needs(
     filled: ModelStore, settings: Settings, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
