@@ -53,6 +53,9 @@ def scribble_with_kills(desk, rater: str, total: int, lines: list[str], ends: li
         assert child.stdout is not None
         patience = draw.randrange(60, 120) if len(ends) < 3 else 10**9
         for seen, line in enumerate(child.stdout, start=1):
+            # Under PYTHONUNBUFFERED a line leaves in pieces: a kill between them leaves one that was never told.
+            if not line.endswith("\n"):
+                break
             lines.append(line.strip())
             made += line.startswith("A")
             # Killed after an S as often as after an A: then its write is under way.
