@@ -14,7 +14,7 @@ from t2v_studio.errors import InputError
 from t2v_studio.production.request import DIFFUSION_FIELDS, LENGTHS, MANIM_FIELDS, VideoRequest, parse_request
 from t2v_studio.studio import Studio
 
-_NOT_FLAGS = {"plan", "manim_code"}
+_NOT_FLAGS = {"plan", "manim_code", "evidence_room"}
 _ONLY_RAG = ("rag_query", "rag_top_k")
 _ONLY_ADAPTER = ("lora_scale", "lora_trigger")
 

@@ -237,7 +237,7 @@ def read_by_the_model(
     request: VideoRequest, planned: PlannedPair, engine: Engine, settings: Settings
 ) -> tuple[VideoRequest, dict[str, Any]]:
     """For engines that have a tokenizer: which retrieved words the model reads in the treated arm alone, and the request
-    with as much room for evidence, in both arms, as the longest evidence needs.
+    with as much room for evidence, in both arms and each scene, as that scene's needs.
 
     Raises StudioError pair_not_grounded where it reads none. An engine that cannot run here is not asked.
     """

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Quality = Literal["fast", "balanced", "high"]
+Tokens = Annotated[int, Field(ge=0, le=512)]
 
 
 class DiffusionOptions(BaseModel):
@@ -63,12 +64,15 @@ class DiffusionOptions(BaseModel):
     )
     text_overlay: bool = Field(True, description="Draw titles, formulas and captions over the frames of diffusion.")
     retries: bool = Field(True, description="Draw a bad scene again, by its cause, before it counts as failed.")
-    evidence_room: int | None = Field(
+    evidence_room: Tokens | dict[str, Tokens] | None = Field(
         None,
-        ge=0,
-        le=512,
-        description="Tokens kept free for retrieved words; a pair sets it, alike in both arms. Empty: what is needed.",
+        description="Tokens kept free for retrieved words, by scene id or one number for all scenes; a pair sets it, alike in both arms. Empty: what is needed.",
     )
+
+    def room(self, scene: str) -> int:
+        """Tokens that this scene's prompt keeps free for retrieved words, at least."""
+        room = self.evidence_room or 0
+        return room if isinstance(room, int) else room.get(scene, 0)
 
     @model_validator(mode="after")
     def _choices_agree(self) -> DiffusionOptions:

@@ -107,7 +107,7 @@ def final_prompt(
         fits -= 1
     said = [_evidence(head, sentences[:fits])] if fits else []
     tokens = count(_text(said)) - count("") if said else 0
-    room = max(tokens, options.evidence_room or 0)
+    room = max(tokens, options.room(scene.id))
     kept = _fitting(others, limit - room, count)
     while len(kept) > 1 and count(_text([*said, *kept])) > limit:
         kept = _without_least(kept)
@@ -130,13 +130,15 @@ def final_prompt(
     return FinalPrompt(**{**vars(found), "notices": tuple(_notices(found, plan))})
 
 
-def common_room(treated: list[FinalPrompt], options: DiffusionOptions) -> int | None:
+def common_room(treated: list[FinalPrompt], options: DiffusionOptions) -> dict[str, int] | None:
     """The `evidence_room` that both arms of a pair must keep, so that evidence pushes no other part out of one of them.
 
-    None where the options keep enough already.
+    Each scene keeps what its own evidence needs. None where the options keep enough already.
     """
-    most = max((prompt.evidence_tokens for prompt in treated), default=0)
-    return most if most > (options.evidence_room or 0) else None
+    rooms = {prompt.scene: max(prompt.evidence_tokens, options.room(prompt.scene)) for prompt in treated}
+    if all(room <= options.room(scene) for scene, room in rooms.items()):
+        return None
+    return {scene: room for scene, room in rooms.items() if room}
 
 
 def _parts(scene: Scene, options: DiffusionOptions, trigger: str, styled: bool) -> list[Part]:

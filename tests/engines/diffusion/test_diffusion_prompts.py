@@ -129,12 +129,25 @@ def test_a_pair_agrees_on_more_room_where_evidence_needs_it(tokenizer: Any) -> N
     options = DiffusionOptions()
     first = final_prompts(treated, options, tokenizer, 80)
     room = common_room(first, options)
-    assert room == first[0].evidence_tokens > 40
+    assert room == {"a": first[0].evidence_tokens} and first[0].evidence_tokens > 40
     agreed = options.model_copy(update={"evidence_room": room})
     mine, other = (final_prompts(plan, agreed, tokenizer, 80)[0] for plan in (treated, control))
     assert mine.text.endswith(other.text) and mine.dropped == other.dropped
     assert common_room([mine], agreed) is None
     assert common_room(final_prompts(control, options, tokenizer, 80), options) is None
+
+
+def test_a_scene_keeps_no_room_for_the_evidence_of_another(tokenizer: Any) -> None:
+    """With a tokenizer of 64 tokens, the room that three sentences take would push the picture out of every scene."""
+    bare, full = plan_of([]).scenes[0], plan_of(FACTS)
+    treated = full.model_copy(update={"scenes": [full.scenes[0], bare.model_copy(update={"id": "b"})]})
+    alone = final_prompts(treated, DiffusionOptions(), tokenizer, 64)
+    room = common_room(alone, DiffusionOptions())
+    assert room == {"a": alone[0].evidence_tokens}
+    agreed = final_prompts(treated, DiffusionOptions(evidence_room=room), tokenizer, 64)
+    assert "picture" in agreed[0].dropped and "picture" in agreed[1].kept
+    everywhere = final_prompts(treated, DiffusionOptions(evidence_room=room["a"]), tokenizer, 64)
+    assert "picture" in everywhere[1].dropped, "one number still means each scene, as older records say it"
 
 
 def test_grounding_counts_what_the_tokens_hold(tokenizer: Any) -> None:
