@@ -106,7 +106,8 @@ def produce(
     instead = (local or _local_engine) if request.fallback_local_on_fail and engine.name != "local" else None
     engine, notices = _able(engine, instead, request)
     planned = write_prompts(request, planned, engine, settings=settings, workspace=workspace, report=report)
-    request, plan, canvas, rounded = settled(request, planned.plan, engine, settings)
+    recorded = isinstance(planned, AsRecorded)
+    request, plan, canvas, rounded = settled(request, planned.plan, engine, settings, recorded=recorded)
     canvas = replace(canvas, scene_settings=scene_settings)
     notices = [*planned.notices, *notices, *rounded, *_engine_notices(engine, plan, canvas)]
     records.sweep_unfinished(workspace)

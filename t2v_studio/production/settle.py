@@ -36,13 +36,19 @@ def lesson(request: VideoRequest) -> LessonRequest:
 
 
 def settled(
-    request: VideoRequest, plan: ScenePlan, engine: Engine, settings: Settings | None = None
+    request: VideoRequest,
+    plan: ScenePlan,
+    engine: Engine,
+    settings: Settings | None = None,
+    *,
+    recorded: bool = False,
 ) -> tuple[VideoRequest, ScenePlan, Canvas, list[str]]:
     """Seed, size, rate and length filled in; the plan, canvas and notices that go with them.
 
     Made again from what is returned, the video has the same number of frames in every scene, even
     if reading times are reckoned differently by then: where those decided, the plan says the seconds.
-    settings: name the model where a request for diffusion leaves it open.
+    settings: name the model where a request for diffusion leaves it open. recorded: the request is a record's, in which
+    an empty field is what the video was made with; the LoRA's card and preset are not asked again.
     """
     if request.seed is None:
         request = request.model_copy(update={"seed": plan.seed})
@@ -51,7 +57,9 @@ def settled(
     diffusion = engine.name == "diffusion"
     said: list[str] = []
     if diffusion:
-        request, worn = _with_adapter(_named(request, settings), engine)
+        request, worn = _named(request, settings), []
+        if not (recorded and request.lora_scale is not None):  # records of old versions left the LoRA open
+            request, worn = _with_adapter(request, engine)
         request, untaken = _taken(request, engine)
         said = worn + untaken
     options = request.diffusion() if diffusion else None

@@ -160,7 +160,9 @@ class DiffusionEngine:
         from t2v_studio.engines.diffusion.prompts import final_prompts
 
         options = canvas.options or DiffusionOptions()
-        family, card = self._family(options), self._card(options)
+        family = self._family(options)
+        # Options that say the scale are settled (`of_adapter`): an empty trigger in them is none, whatever the card says.
+        card = self._card(options) if options.lora_scale is None else None
         found = final_prompts(
             plan,
             options,
@@ -347,7 +349,7 @@ class DiffusionEngine:
         return find(self._workspace, options.adapter)
 
     def _worn(self, options: DiffusionOptions) -> Worn | None:
-        """The adapter's weights and its scale. Raises InputError for a scale outside its limits."""
+        """The adapter's weights and its scale: the settled one, whatever the card's limits are by now."""
         card = self._card(options)
         if card is None:
             return None
@@ -355,7 +357,9 @@ class DiffusionEngine:
         from t2v_studio.adapters.presets import checked_scale, preset_for
         from t2v_studio.engines.diffusion.session import Worn
 
-        scale = checked_scale(card, preset_for(card, self._workspace), options.lora_scale)
+        scale = options.lora_scale
+        if scale is None:
+            scale = checked_scale(card, preset_for(card, self._workspace), None)
         return Worn(card, load_state(self._workspace, card.id), scale)
 
     def _kept(self) -> Any:

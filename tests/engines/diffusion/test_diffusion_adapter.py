@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 from tiny_lora import write_lora
-from tiny_studio import Counts, canvas, drawn, make_plan
+from tiny_studio import Counts, canvas, drawn, make_plan, video
 
 from t2v_studio.adapters.catalogue import adopt, edit
 from t2v_studio.engines.base import SceneSettings
 from t2v_studio.engines.diffusion.engine import DiffusionEngine
 from t2v_studio.errors import InputError, StudioError
 from t2v_studio.planning.planner import Planned
-from t2v_studio.production.produce import produce
+from t2v_studio.production.produce import again, produce
+from t2v_studio.production.redraw import redraw
 from t2v_studio.production.request import VideoRequest, parse_request
 from t2v_studio.production.settle import settled
 from t2v_studio.settings import Settings
@@ -51,11 +52,11 @@ def test_the_scale_of_a_scene_is_the_ladders_and_the_next_scene_has_its_own(
 
 
 def test_a_scale_outside_its_limits_is_refused_before_the_model_loads(
-    engine: DiffusionEngine, with_tiny, tmp_path: Path
+    engine: DiffusionEngine, settings: Settings, with_tiny, tmp_path: Path
 ) -> None:
     card = adopt(with_tiny, write_lora(tmp_path / "lora"), name="ink", scale=0.7, scale_max=1.0)
     with pytest.raises(StudioError) as caught:
-        drawn(engine, PLAN, canvas(scenes=1, adapter=card.id, lora_scale=1.5))
+        video(engine, with_tiny, settings, PLAN, adapter=card.id, lora_scale=1.5)
     assert caught.value.code == "adapter_scale"
     assert engine.status() == {}
 
@@ -103,6 +104,32 @@ def test_a_record_holds_what_the_card_said(engine: DiffusionEngine, with_tiny: W
     assert request.lora_prompt_profile == "academic_infographic"
     with pytest.raises(InputError, match=r"lora_scale: 1\.8"):
         settled(asked(adapter=card.id, lora_scale=1.8), PLAN, engine)
+
+
+QUICK = "quick: {adapter: ink, scale: 1.2, trigger: quick, profile: none, steps: 4, guidance: 1.0, flow_shift: 5.0}"
+
+
+@pytest.mark.parametrize("way", ["again", "redraw"])
+def test_a_redraw_asks_neither_card_nor_preset_again(
+    engine: DiffusionEngine, settings: Settings, with_tiny: Workspace, tmp_path: Path, way: str
+) -> None:
+    """Made without a trigger, a video is made again without one, whatever its LoRA's card says by then."""
+    card = adopt(with_tiny, write_lora(tmp_path / "lora"), name="ink", scale=0.7)
+    record = video(engine, with_tiny, settings, PLAN, adapter=card.id, text_overlay=False)
+    assert record.request.lora_trigger == "" and record.request.flow_shift is None
+    edit(with_tiny, card.id, trigger="late", scale=0.3, scale_max=0.5, profile="none")
+    (with_tiny.data / "adapter_presets.yaml").write_text(QUICK)
+    folder = with_tiny.video(record.id)
+    surroundings: dict[str, Any] = {"workspace": with_tiny, "settings": settings, "engine": engine}
+    made = again(record, **surroundings) if way == "again" else redraw(record, 1, folder, **surroundings)
+    (before,), (after,) = record.scenes, made.scenes
+    assert after.details["prompt"] == before.details["prompt"] and "late" not in after.details["prompt"]["text"]
+    assert after.details["numerics"] == before.details["numerics"]
+    assert after.details["sampling"] == before.details["sampling"]
+    assert made.adapter is not None and made.adapter["scale"] == 0.7
+    assert made.frames_sha256 == record.frames_sha256
+    own = ("lora_trigger", "lora_scale", "lora_prompt_profile", "steps", "guidance", "flow_shift")
+    assert made.request.model_dump(include=set(own)) == record.request.model_dump(include=set(own))
 
 
 def test_layers_that_the_model_has_not_are_said(
