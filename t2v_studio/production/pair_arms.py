@@ -7,6 +7,7 @@ other arm, which is drawn again with them. That goes on until both agree, a few 
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from typing import Any
 
 from t2v_studio.engines.base import SceneSettings
@@ -46,6 +47,11 @@ class PairArms:
 
     def alike(self) -> list[VideoRecord]:
         """Both records, with the same settings in every scene as far as that can be reached."""
+        together = getattr(self._drawing["engine"], "together", nullcontext)
+        with together():
+            return self._agreed()
+
+    def _agreed(self) -> list[VideoRecord]:
         for number in range(2):
             self._made[number] = self._kept(number) or self._draw(number, ())
         for attempt in range(ROUNDS + 1):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import util
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,9 @@ class DiffusionEngine:
         self._tokenizers: dict[str, Any] = {}
         self._read: tuple[ScenePlan, Canvas, list[FinalPrompt]] | None = None
         self._made: dict[int, Provenance] = {}
+        self._together = False
+        self._done_with: set[str] = set()
+        """Latents of videos that stand, by key."""
 
     # --- rules ---------------------------------------------------------------------------------
     def libraries(self) -> Availability:
@@ -233,10 +237,29 @@ class DiffusionEngine:
         """After the last scene. done: the video stands; otherwise its latents stay a day, for another attempt."""
         with self._lock:
             if self._session is not None and done:
-                for key in self._session.kept_latents:
-                    self._session.stores.latents.drop(key)
+                self._done_with |= self._session.kept_latents
             self._session = None
+            if not self._together:
+                self._drop_latents()
             self._doze()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Videos drawn within share their latents: one that is drawn again denoises only the scenes that changed.
+
+        Where it ends in an error they stay a day, for another attempt.
+        """
+        self._together = True
+        try:
+            yield
+            self._drop_latents()
+        finally:
+            self._together, self._done_with = False, set()
+
+    def _drop_latents(self) -> None:
+        for key in self._done_with:
+            self._kept().latents.drop(key)
+        self._done_with = set()
 
     # --- memory --------------------------------------------------------------------------------
     def release(self) -> bool:
