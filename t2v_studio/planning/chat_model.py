@@ -83,7 +83,7 @@ def _downloaded(row: dict[str, Any], settings: Settings, use: Use) -> Path:
         try:
             found = snapshot_download(
                 row["repo_id"],
-                revision=row["revision"] or (_fetched(root, row["repo_id"]) if cache else None),
+                revision=row["revision"],
                 local_files_only=True,
                 cache_dir=cache,
             )
@@ -95,15 +95,6 @@ def _downloaded(row: dict[str, Any], settings: Settings, use: Use) -> Path:
         f"{use.field}: {row['name']} is not on this machine ({row['download_gb']:g} GB).",
         f"Fetch it with: t2v models download {row['name']}",
     )
-
-
-def _fetched(root: Path, repo_id: str) -> str | None:
-    """The commit that the studio fetched and wrote down, where the registry pins none."""
-    try:
-        rows = json.loads((root / "ledger.json").read_text(encoding="utf-8"))["snapshots"]
-    except (OSError, ValueError, KeyError):
-        return None
-    return next((row["revision"] for row in reversed(rows) if row["repo_id"] == repo_id), None)
 
 
 _EAR: ContextVar[Callable[[int], None] | None] = ContextVar("ear", default=None)

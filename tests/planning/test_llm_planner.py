@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -218,17 +219,19 @@ def test_a_registered_model_that_is_not_here_says_how_to_get_it(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "machine"))
     settings = Settings(cache_root=tmp_path / "own", _env_file=None)
     for row in chat_model.chat_models():
+        assert re.fullmatch("[0-9a-f]{40}", row["revision"]), "a plan can be repeated with the words that made it"
         with pytest.raises(UnavailableError, match=row["name"]) as missing:
             chat_model.chat_model_folder(row["name"], settings)
         assert missing.value.hint == f"Fetch it with: t2v models download {row['name']}"
 
 
 def test_a_registered_model_is_found_in_the_studios_cache(tmp_path: Path) -> None:
-    commit = "a" * 40
+    commit = next(row["revision"] for row in chat_model.chat_models() if row["name"] == "lfm2-1.2b")
     repo = tmp_path / "hub" / "models--LiquidAI--LFM2-1.2B"
-    (repo / "refs").mkdir(parents=True)
-    (repo / "refs" / "main").write_text(commit)
-    folder = chat_models.save("lfm2", repo / "snapshots" / commit)
+    chat_models.save("lfm2", repo / "snapshots" / ("a" * 40))
     settings = Settings(cache_root=tmp_path, _env_file=None)
+    with pytest.raises(UnavailableError, match="lfm2"):
+        chat_model.chat_model_folder("lfm2-1.2b", settings)
+    folder = chat_models.save("lfm2", repo / "snapshots" / commit)
     assert chat_model.chat_model_folder("lfm2-1.2b", settings) == folder
     assert chat_model.chat_model_folder("LiquidAI/LFM2-1.2B", settings) == folder
