@@ -24,6 +24,7 @@ from t2v_studio.adapters.files import (
 )
 from t2v_studio.adapters.layers import FilePlan, read_plan
 from t2v_studio.adapters.metadata import GIVEN
+from t2v_studio.adapters.numbers import require_usable
 from t2v_studio.errors import ConflictError, InputError, NotFoundError, StudioError, unknown_name
 from t2v_studio.workspace import Workspace, new_id
 
@@ -215,18 +216,21 @@ def _filled(
     digest, size = copy_checked(source, work / WEIGHTS, max_bytes)
     _copy_config(source.with_name(PEFT_CONFIG), work / PEFT_CONFIG)
     plan = read_plan(work / WEIGHTS, alpha=alpha, name=source.name)
+    require_usable(work / WEIGHTS, plan, source.name)
     second_digest = ""
     if other is not None:
         second_digest, more = copy_checked(other, work / SECOND_WEIGHTS, max_bytes)
         size += more
-        _same_kind(plan, read_plan(work / SECOND_WEIGHTS, alpha=alpha, name=other.name), other.name)
+        beside = read_plan(work / SECOND_WEIGHTS, alpha=alpha, name=other.name)
+        _same_kind(plan, beside, other.name)
+        require_usable(work / SECOND_WEIGHTS, beside, other.name)
     content = hashlib.sha256(f"{digest}{second_digest}".encode()).hexdigest() if second_digest else digest
     own = _own_words(plan)
     given = {name: value for name, value in fields.items() if value not in (None, "")}
     return card_from(
         own
         | {"name": source.stem if source.name not in (WEIGHTS, "adapter_model.safetensors") else _folder_name(source)}
-        | {"made_from": source.name, "experts": _experts(plan, source, other)}
+        | {"made_from": source.name, "experts": experts_of(plan, source, other)}
         | _around(given)
         | {
             "id": f"lora_{content[:16]}",
@@ -271,7 +275,8 @@ def _own_words(plan: FilePlan) -> dict[str, Any]:
     return {name: value.strip()[: limits[name]] for name, value in found.items() if value.strip()}
 
 
-def _experts(plan: FilePlan, source: Path, other: Path | None) -> str:
+def experts_of(plan: FilePlan, source: Path, other: Path | None = None) -> str:
+    """Which expert of a two-expert model a file is for, by its layers and its name; `other` is the low-noise file."""
     if other is not None or len(plan.layers) == 2:
         return "pair"
     name = source.name.lower()

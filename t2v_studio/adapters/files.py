@@ -9,9 +9,10 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from t2v_studio.errors import InputError, LimitError, NotFoundError
 
@@ -24,6 +25,8 @@ TENSORS_MAX = 20_000
 RANK_MAX = 1024
 SIDE_MAX = 131_072
 CONFIG_MAX_BYTES = 1_000_000
+NUMBER_BYTES = 8
+"""Of the widest number that is read."""
 DTYPES = ("F64", "F32", "F16", "BF16")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
@@ -178,20 +181,36 @@ def read_header(path: Path, name: str = "") -> Header:
 def read_scalars(path: Path, names: Iterable[str]) -> dict[str, float]:
     """Values of one-number tensors of a file whose header was read before (numpy cannot hold bfloat16)."""
     found: dict[str, float] = {}
+    for name, dtype, blocks in raw_tensors(path, names, NUMBER_BYTES + 1):
+        raw = next(blocks, b"")
+        if dtype == "BF16":
+            raw = b"\0\0" + raw
+        code = {"F64": "<d", "F32": "<f", "F16": "<e", "BF16": "<f"}[dtype]
+        if len(raw) != struct.calcsize(code):
+            raise _damaged(path.name, f"{name} is not one number")
+        found[name] = struct.unpack(code, raw)[0]
+    return found
+
+
+def raw_tensors(path: Path, names: Iterable[str], piece: int) -> Iterator[tuple[str, str, Iterator[bytes]]]:
+    """Name, dtype and bytes, `piece` of them at a time, of tensors of a file whose header was read before.
+
+    The bytes of one are to be read before the next is asked for.
+    """
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))
-        for name in names:
+        wanted = sorted(names, key=lambda name: header[name]["data_offsets"][0])
+        for name in wanted:
             begin, end = header[name]["data_offsets"]
             file.seek(8 + length + begin)
-            raw = file.read(end - begin)
-            code = {"F64": "<d", "F32": "<f", "F16": "<e", "BF16": "<f"}[header[name]["dtype"]]
-            if header[name]["dtype"] == "BF16":
-                raw = b"\0\0" + raw
-            if len(raw) != struct.calcsize(code):
-                raise _damaged(path.name, f"{name} is not one number")
-            found[name] = struct.unpack(code, raw)[0]
-    return found
+            yield name, header[name]["dtype"], _pieces(file, end - begin, piece)
+
+
+def _pieces(file: BinaryIO, size: int, piece: int) -> Iterator[bytes]:
+    while size > 0 and (block := file.read(min(size, piece))):
+        size -= len(block)
+        yield block
 
 
 def _described(file: object, key: str) -> tuple[str, tuple[int, ...]]:

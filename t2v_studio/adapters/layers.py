@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from t2v_studio.adapters.files import (
     CONFIG_MAX_BYTES,
@@ -18,9 +18,11 @@ from t2v_studio.adapters.files import (
     read_header,
     read_scalars,
 )
-from t2v_studio.adapters.keys import Layout, Reading, read_names, target_kinds
+from t2v_studio.adapters.keys import NAMES, Layout, Reading, read_names, target_kinds
 from t2v_studio.adapters.metadata import AlphaRule, alpha_rule, unsupported
 from t2v_studio.errors import InputError
+
+Layer = TypeVar("Layer")
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,15 @@ BASES: Mapping[str, Base] = {
     "ltx-0.9.1": Base("LTX-Video 2B", "ltx", 2048, 28),
 }
 """By the name in `t2v models list`."""
+
+_PICTURE_LAYERS = ("add_k_proj", "add_v_proj", "image_embedder")
+"""Of Wan's models that start from a picture; none of `BASES` does."""
+
+
+def layer_names(base: Base) -> set[str]:
+    """Layers of a published base, by diffusers' names: those that LoRAs are made for."""
+    usual = [name for name in NAMES[base.family] if not any(part in name for part in _PICTURE_LAYERS)]
+    return {name.replace("#", str(number)) for name in usual for number in range(base.blocks)}
 
 
 @dataclass(frozen=True)
@@ -131,6 +142,43 @@ class FilePlan:
             int(match[1]) for match in (re.match(r"^(?:transformer_)?blocks\.(\d+)\.", name) for name in names) if match
         ]
         return max(found, default=-1) + 1
+
+
+@dataclass(frozen=True)
+class Outline:
+    """An adapter without its numbers, for a comparison with a base; the fields are those of `state.AdapterState`."""
+
+    layers: Mapping[str, LayerPlan]
+    second: Mapping[str, LayerPlan] | None
+    experts: str
+    ignored: Mapping[str, str]
+    made_for: str
+    name: str = ""
+    base_model: str = ""
+
+    @classmethod
+    def of(cls, plan: FilePlan, second: FilePlan | None = None, experts: str = "both", **known: str) -> Outline:
+        """Of one file, or of one for each expert. known: name, base_model."""
+        layers = dict(plan.layers)
+        if second is not None:
+            layers[2] = second.layers[min(second.layers)]
+        if 1 not in layers:
+            layers[1], experts = layers.pop(2), "low"
+        return cls(layers[1], layers.get(2), experts, plan.ignored, plan.made_for, **known)
+
+    def for_expert(self, number: int) -> Mapping[str, LayerPlan]:
+        """The layers for transformer (1) or transformer_2 (2); empty where it is left alone."""
+        return expert_layers(self.layers, self.second, self.experts, number)
+
+
+def expert_layers(
+    layers: Mapping[str, Layer], second: Mapping[str, Layer] | None, experts: str, number: int
+) -> Mapping[str, Layer]:
+    """Of an adapter's layers, those for expert `number`; the first serves both where there is no second."""
+    if second is not None:
+        return layers if number == 1 else second
+    wanted = {"high": (1,), "low": (2,)}.get(experts, (1, 2))
+    return layers if number in wanted else {}
 
 
 def read_plan(path: Path, *, alpha: float | None = None, name: str = "") -> FilePlan:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from t2v_studio.adapters.files import sha256_of
-from t2v_studio.adapters.layers import LayerPlan, read_plan
+from t2v_studio.adapters.layers import LayerPlan, expert_layers, read_plan
+from t2v_studio.adapters.numbers import not_finite
 from t2v_studio.errors import InputError
 
 
@@ -30,6 +31,14 @@ class LoraLayer:
     @property
     def rank(self) -> int:
         return int(self.down.shape[0])
+
+    @property
+    def inputs(self) -> int:
+        return int(self.down.shape[1])
+
+    @property
+    def outputs(self) -> int:
+        return int(self.up.shape[0])
 
     @property
     def factor(self) -> float:
@@ -67,10 +76,7 @@ class AdapterState:
 
     def for_expert(self, number: int) -> Mapping[str, LoraLayer]:
         """The layers for transformer (1, high noise) or transformer_2 (2, low noise); empty where it is left alone."""
-        if self.second is not None:
-            return self.layers if number == 1 else self.second
-        wanted = {"high": (1,), "low": (2,)}.get(self.experts, (1, 2))
-        return self.layers if number in wanted else {}
+        return expert_layers(self.layers, self.second, self.experts, number)
 
 
 def read_state(
@@ -132,9 +138,5 @@ def _bias(file: Any, plan: LayerPlan) -> Tensor | None:
 
 def _finite(tensor: Tensor, name: str) -> Tensor:
     if not bool(torch.isfinite(tensor).all()):
-        raise InputError(
-            "adapter_not_finite",
-            f"adapter: {name} holds numbers that are not finite; the video would be black.",
-            "Its training went wrong or the file is damaged; use an earlier save.",
-        )
+        raise not_finite(name)
     return tensor

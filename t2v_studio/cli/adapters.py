@@ -224,6 +224,8 @@ def _report(row: dict[str, Any]) -> None:
         say(
             f"  layers       {len(row['matched'])} matched, {len(row['unmatched'])} unmatched, {len(row['wrong_shape'])} of another shape"
         )
+    elif row["depth"] == "names":
+        say(f"  layers       {len(row['matched'])} matched, {len(row['unmatched'])} unmatched, by their names alone: {row['model']} is not on this machine")  # fmt: skip
     else:
         say(f"  layers       only their sizes were compared: {row['model']} is not on this machine")
     if row["error"]:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from t2v_studio.errors import BusyError, InputError, StudioError, UnavailableError
+from t2v_studio.jobs.adapter_fit import LoraFile, by_names, by_shapes, experts, partly, require_size
 from t2v_studio.jobs.model import Job
 from t2v_studio.settings import Settings
 from t2v_studio.workspace import Workspace
 
 if TYPE_CHECKING:
     from t2v_studio.adapters.card import AdapterCard
-    from t2v_studio.adapters.layers import FilePlan
 
 FAMILIES = ("wan", "cogvideox", "ltx")
 
@@ -84,23 +84,30 @@ class AdapterShelf:
         weight_name: str = "",
         second: Path | None = None,
         base: str = "",
+        used_on: str | None = None,
         alpha: float | None = None,
         **fields: Any,
     ) -> dict[str, Any]:
         """Add a LoRA and give its row, with new (false where it was there) and notices[] about what is not known.
 
-        base: the model it was made for, by its name in `t2v models list`. fields: name, trigger, scale, scale_min, scale_max,
-        profile, experts, license, notes. Raises InputError, among them adapter_wrong_base; nothing is kept then.
+        base: the model it was made for, by its name in `t2v models list`; without it, what the file says. used_on: the model
+        that it is wanted for now ("": the usual one). The layers must fit both. fields: name, trigger, scale, scale_min,
+        scale_max, profile, experts, license, notes. Raises InputError, among them adapter_wrong_base and adapter_no_match with
+        what matches in its details; nothing is kept then.
         """
         from t2v_studio.adapters import catalogue
         from t2v_studio.adapters.files import find_weights
-        from t2v_studio.adapters.layers import read_plan
 
         known = {card.id for card in catalogue.catalogue(self._workspace)}
-        if base:
-            source = find_weights(path, weight_name)
-            base = self._base(base)
-            _require_size(read_plan(source, alpha=alpha), base, source.name, self._family(base))
+        base = self._base(base) if base else ""
+        file = LoraFile.read(
+            find_weights(path, weight_name),
+            find_weights(second) if second is not None else None,
+            alpha=alpha,
+            experts=str(fields.get("experts") or ""),
+        )
+        models = [base or self._named_by(file), *([self._base(used_on)] if used_on is not None else [])]
+        rows = {model: self._require_fit(file, model) for model in dict.fromkeys(filter(None, models))}
         card = catalogue.adopt(
             self._workspace,
             path,
@@ -112,7 +119,8 @@ class AdapterShelf:
             **fields,
         )
         new = card.id not in known
-        return self.row(card.id) | {"new": new, "notices": _notices(card, new, fields)}
+        weak = [notice for model, row in rows.items() for notice in partly(row, model)]
+        return self.row(card.id) | {"new": new, "notices": [*_notices(card, new, fields), *weak]}
 
     def edit(self, id_or_name: str, *, base: str | None = None, **fields: Any) -> dict[str, Any]:
         """Change what a card says and give its row; fields of None stay. Raises InputError that names the field."""
@@ -162,20 +170,19 @@ class AdapterShelf:
     ) -> dict[str, Any]:
         """Whether an adapter (an id, a name or a file) fits a model: ok, error, matched[], unmatched[], wrong_shape{}, ignored{}.
 
-        With them: model, made_for, family, layout, rank, alpha, alpha_source, depth ("layers", or "sizes" where the model is
-        not on this machine and its layers cannot be looked at). Raises InputError for a file that is no LoRA.
+        With them: model, made_for, family, layout, rank, alpha, alpha_source, depth ("layers", or where the model is not on
+        this machine "names" or "sizes", see `_require_fit`). Raises InputError for a file that is no LoRA.
         """
+        from t2v_studio.adapters.catalogue import weights
         from t2v_studio.adapters.files import find_weights
-        from t2v_studio.adapters.layers import read_plan
 
-        card, file = self._card_of(str(path)), Path(path)
-        if card is not None:
-            from t2v_studio.adapters.catalogue import weights
-
-            file = weights(self._workspace, card)[0]
-            alpha = card.alpha if card.alpha_given else alpha
-        file = find_weights(file, weight_name)
-        plan, base = read_plan(file, alpha=alpha), self._base(model)
+        card = self._card_of(str(path))
+        if card is None:
+            file = LoraFile.read(find_weights(Path(path), weight_name), alpha=alpha)
+        else:
+            given = card.alpha if card.alpha_given else alpha
+            file = LoraFile.read(*weights(self._workspace, card), alpha=given, experts=card.experts)
+        plan, base = file.plan, self._base(model)
         row: dict[str, Any] = {
             "ok": True, "error": "", "model": base, "made_for": card.base_model if card and card.base_model else plan.made_for,
             "family": plan.family, "layout": plan.layout, "rank": plan.rank, "alpha": plan.alpha,
@@ -183,27 +190,33 @@ class AdapterShelf:
             "ignored": dict(plan.ignored),
         }  # fmt: skip
         try:
-            _require_size(plan, base, card.name if card else file.name, self._family(base))
-            row |= self._looked_at(file, card, base, alpha)
-        except UnavailableError:
-            return row
+            row |= self._require_fit(file, base, card)
+            file.require_usable()
         except InputError as error:
             row |= {"ok": False, "error": error.message, **error.details}
         return row
 
-    def _looked_at(self, file: Path, card: AdapterCard | None, base: str, alpha: float | None) -> dict[str, Any]:
-        from t2v_studio.adapters.state import read_state
+    def _require_fit(self, file: LoraFile, base: str, card: AdapterCard | None = None) -> dict[str, Any]:
+        """How an adapter fits a model: depth, matched[], unmatched[], wrong_shape{}. Raises InputError where it does not.
+
+        depth: layers where the model is here, names where its layers are known by name alone, sizes else.
+        """
+        from t2v_studio.adapters.layers import BASES, layer_names
         from t2v_studio.engines.diffusion.matching import match
 
         shapes = self._shapes(base)
-        state = read_state(file, alpha=alpha, experts=card.experts if card else "both")
-        numbers = (1, 2) if state.second is not None else (2,) if state.experts == "low" else (1,)
-        rows = [
-            match(state, shapes, expert=number, card=card, model=base, names=self._names(base)).as_row()
-            for number in numbers
-        ]
-        joined = {key: [name for row in rows for name in row[key]] for key in ("matched", "unmatched")}
-        return {"depth": "layers", "ignored": rows[0]["ignored"], **joined}
+        title = card.name if card else file.first.name
+        outline = file.outline(title, card)
+        if shapes is None:
+            names = layer_names(BASES[base]) if base in BASES else set()
+            row = by_names(outline, names)
+            require_size(file.plan, base, title, self._family(base), row)
+            return row
+        row = by_shapes(outline, shapes)
+        require_size(file.plan, base, title, self._family(base), row)
+        for number in experts(outline):
+            match(outline, shapes, expert=number, card=card, model=base, names=self._names(base))
+        return row
 
     # --- models ------------------------------------------------------------------------------
     def _entry(self, model: str) -> Any:
@@ -224,16 +237,29 @@ class AdapterShelf:
         entry = self._entry(model)
         return tuple(name for name in (entry.name, entry.repo_id) if name)
 
-    def _shapes(self, model: str) -> Any:
-        """The layers of a model on this machine, from its configuration alone. Raises UnavailableError."""
+    def _named_by(self, file: LoraFile) -> str:
+        """The model that the file itself says it was made for; empty where it says none, or one that is not known here."""
+        said = file.plan.metadata.get("base_model", "") or file.plan.base_said
+        try:
+            return self._base(said) if said else ""
+        except InputError:
+            return ""
+
+    def _shapes(self, model: str) -> dict[str, tuple[int, int]] | None:
+        """The layers of a model on this machine, from headers and configuration alone; None where it is not here."""
         import json
 
         from t2v_studio.engines.diffusion.families.registry import family
-        from t2v_studio.engines.diffusion.matching import shapes_from_config
+        from t2v_studio.engines.diffusion.matching import shapes_from_config, shapes_from_files
         from t2v_studio.engines.diffusion.models import source
 
         entry = self._entry(model)
-        folder = source(entry, self._settings, self._workspace).part("transformer")
+        try:
+            folder = source(entry, self._settings, self._workspace).part("transformer")
+        except UnavailableError:
+            return None
+        if found := shapes_from_files(folder):
+            return found
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         return shapes_from_config(family(entry.family).transformer, config)
 
@@ -267,22 +293,6 @@ class AdapterShelf:
         except StudioError as error:
             return card.model_dump() | {"is_text": card.is_text, "preset": "", "error": error.message}
         return card.model_dump() | {"is_text": card.is_text, "preset": found.name if found else "", "error": ""}
-
-
-def _require_size(plan: FilePlan, base: str, name: str, family: str) -> None:
-    """Refuse what the shapes alone rule out: another family, another width, more blocks than the base has."""
-    from t2v_studio.adapters.layers import BASES
-
-    wrong = bool(plan.families) and family not in plan.families
-    if base in BASES:
-        known = BASES[base]
-        wrong |= plan.blocks > known.blocks or plan.width not in (0, known.width)
-    if wrong:
-        raise InputError(
-            "adapter_wrong_base",
-            f"adapter: {name} was made for {plan.made_for or 'another model'}, not for {base}.",
-            "Name the model that it was made for, or choose another adapter.",
-        )
 
 
 def _notices(card: AdapterCard, new: bool, fields: dict[str, Any]) -> list[str]:

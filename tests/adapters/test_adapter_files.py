@@ -129,15 +129,29 @@ def test_half_a_pair_is_named(tmp_path: Path) -> None:
 
 
 def test_numbers_that_are_not_finite(tmp_path: Path, workspace: Workspace) -> None:
-    from t2v_studio.adapters.catalogue import load_state
+    from t2v_studio.adapters.state import read_state
 
     found = tensors("diffusers")
     found["transformer.proj_out.lora_B.weight"][0, 0] = float("nan")
     save_file(found, tmp_path / "nan.safetensors")
-    card = adopt(workspace, tmp_path / "nan.safetensors")
-    with pytest.raises(InputError) as refused:
-        load_state(workspace, card.id)
-    assert refused.value.code == "adapter_not_finite"
+    for refuse in (lambda path: adopt(workspace, path), read_state):
+        with pytest.raises(InputError, match=r"proj_out\.lora_B") as refused:
+            refuse(tmp_path / "nan.safetensors")
+        assert refused.value.code == "adapter_not_finite"
+    assert not list(workspace.adapters.iterdir())
+
+
+def test_every_piece_of_a_large_tensor_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from t2v_studio.adapters import numbers
+
+    monkeypatch.setattr(numbers, "PIECE_BYTES", 64)
+    values = torch.linspace(-1, 1, 1000).reshape(10, 100)
+    values[7, 3] = -9.0
+    save_file({"a": values, "b": values.to(torch.bfloat16), "c": values.half(), "d": values.double()}, tmp_path / "x")
+    assert numbers.largest(tmp_path / "x", "abcd") == dict.fromkeys("abcd", 9.0)
+    values[9, 99] = float("nan")
+    save_file({"a": values}, tmp_path / "x")
+    assert numbers.largest(tmp_path / "x", "a")["a"] != numbers.largest(tmp_path / "x", "a")["a"]
 
 
 def test_too_large_is_stopped_while_copying(tmp_path: Path, workspace: Workspace) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from t2v_studio.errors import BusyError, InputError, NotFoundError
 from t2v_studio.jobs.adapter_shelf import AdapterShelf
@@ -69,6 +69,63 @@ def test_a_base_that_cannot_be_is_refused_before_anything_is_kept(shelf: Adapter
     ] == "wan2.1-1.3b"  # fmt: skip
 
 
+def torn(path: Path, value: float, dtype: torch.dtype = torch.float32) -> Path:
+    """A LoRA for tiny-wan with `value` in one of its numbers."""
+    tensors = {name: one.to(dtype) for name, one in load_file(lora(path)).items()}
+    tensors["diffusion_model.blocks.1.attn2.to_out.0.lora_B.weight"][3, 1] = value
+    save_file(tensors, path)
+    return path
+
+
+@pytest.mark.parametrize("base", ["tiny-wan", "wan2.1-14b"])
+def test_layers_of_another_name_are_counted_and_refused_at_once(shelf: AdapterShelf, tmp_path: Path, base: str) -> None:
+    """tiny-wan is on this disk; of wan2.1-14b the registry knows the names."""
+    width = 24 if base == "tiny-wan" else 5120
+    none = lora(tmp_path / "none.safetensors", ("blocks.0.attnx.to_q", "blocks.1.attny.to_k"), width=width)
+    with pytest.raises(InputError) as refused:
+        shelf.adopt(none, base=base)
+    assert refused.value.code == "adapter_no_match" and "none of the 2 layers" in refused.value.message
+    assert len(refused.value.details["unmatched"]) == 2 and refused.value.details["matched"] == []
+    with pytest.raises(InputError) as used:
+        shelf.adopt(none, used_on=base)
+    assert used.value.code == "adapter_no_match" and shelf.rows() == []
+    some = lora(tmp_path / "some.safetensors", (*WAN, "blocks.1.attny.to_k"), width=width)
+    row = shelf.adopt(some, base=base)
+    assert any("2 of its 3 layers match" in words and "attny" in words for words in row["notices"])
+
+
+def test_another_shape_is_counted(shelf: AdapterShelf, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as refused:
+        shelf.adopt(lora(tmp_path / "wide.safetensors", width=36), base="tiny-wan")
+    assert refused.value.code == "adapter_wrong_base"
+    assert "0 of 2 layers match, 2 of another shape" in refused.value.message and shelf.rows() == []
+
+
+def test_the_base_that_a_file_names_is_held_to(shelf: AdapterShelf, tmp_path: Path) -> None:
+    path = lora(tmp_path / "a.safetensors", ("blocks.35.attn1.to_q",), width=5120)
+    save_file(load_file(path), path, metadata={"base_model": "wan2.1-1.3b"})
+    with pytest.raises(InputError, match="not for wan2"):
+        shelf.adopt(path)
+    assert shelf.rows() == [] and shelf.adopt(path, base="wan2.1-14b")["base_model"] == "wan2.1-14b"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [(float("nan"), "adapter_not_finite"), (float("-inf"), "adapter_not_finite"), (6e4, "adapter_out_of_range")],
+)
+def test_numbers_that_cannot_be_used_are_refused_at_once(
+    shelf: AdapterShelf, workspace: Workspace, tmp_path: Path, dtype: torch.dtype, value: float, code: str
+) -> None:
+    path = torn(tmp_path / "a.safetensors", value, dtype)
+    with pytest.raises(InputError) as refused:
+        shelf.adopt(path)
+    assert refused.value.code == code and "blocks.1.attn2.to_out.0" in refused.value.message
+    assert list(workspace.adapters.iterdir()) == []
+    looked = shelf.check(path, "wan2.1-14b" if dtype == torch.float16 else "tiny-wan")
+    assert not looked["ok"]
+
+
 def test_choices_are_those_that_fit_the_model(shelf: AdapterShelf, tmp_path: Path) -> None:
     ids = {
         name: shelf.adopt(path, name=name, base=base)["id"]
@@ -106,7 +163,8 @@ def test_checking_a_file_against_a_model(shelf: AdapterShelf, tmp_path: Path) ->
     other = shelf.check(tmp_path / "fits.safetensors", "tiny-cogvideox")
     assert not other["ok"] and "not for tiny-cogvideox" in other["error"]
     absent = shelf.check(lora(tmp_path / "big.safetensors", width=5120), "wan2.1-14b")
-    assert absent["ok"] and absent["depth"] == "sizes" and absent["made_for"].startswith("Wan 2.1 14B or Wan 2.2 A14B")
+    assert absent["ok"] and absent["depth"] == "names" and len(absent["matched"]) == 2
+    assert absent["made_for"].startswith("Wan 2.1 14B or Wan 2.2 A14B")
     assert shelf.rows() == [], "a check adds nothing"
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from t2v_studio.adapters.files import DTYPES
 from t2v_studio.adapters.keys import numberless
 from t2v_studio.errors import InputError
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from t2v_studio.adapters.card import AdapterCard
+    from t2v_studio.adapters.layers import Outline
     from t2v_studio.adapters.state import AdapterState
 
 Shapes = Mapping[str, tuple[int, int]]
@@ -34,6 +37,14 @@ class Match:
     wrong_shape: Mapping[str, str]
     ignored: Mapping[str, str]
     rank: int
+
+    @property
+    def counts(self) -> str:
+        """How many layers fit, in words."""
+        others = {"of another shape": len(self.wrong_shape), "by names that it has not": len(self.unmatched)}
+        said = [f"{number} {words}" for words, number in others.items() if number]
+        every = len(self.matched) + sum(others.values())
+        return f"{len(self.matched)} of {every} layers match{''.join(f', {one}' for one in said)}"
 
     def as_row(self) -> dict[str, Any]:
         return {
@@ -68,14 +79,34 @@ def shapes_from_config(transformer_class: str, config: Mapping[str, Any]) -> dic
         return shapes_of(kind.from_config(dict(config)))
 
 
+def shapes_from_files(folder: Path) -> dict[str, tuple[int, int]]:
+    """The same from the headers of a model's safetensors files, without torch; empty where they do not tell."""
+    from safetensors import SafetensorError, safe_open
+
+    found = {}
+    try:
+        for path in sorted(folder.glob("*.safetensors")):
+            with safe_open(str(path), framework="np") as file:
+                for name in file.keys():  # noqa: SIM118  (it is no mapping)
+                    part = file.get_slice(name)
+                    if part.get_dtype() not in DTYPES:
+                        return {}  # quantised: the sizes that are stored are not those of the layer
+                    if name.endswith(".weight") and len(part.get_shape()) == 2:
+                        outputs, inputs = part.get_shape()
+                        found[name.removesuffix(".weight")] = (int(outputs), int(inputs))
+    except (SafetensorError, OSError, ValueError):
+        return {}
+    return found
+
+
 def compare(layers: Mapping[str, Any], shapes: Shapes, *, ignored: Mapping[str, str] | None = None) -> Match:
-    """Layers with factors `down` and `up` beside a model's. Nothing is raised."""
+    """Layers with their sizes (inputs, outputs, rank) beside a model's. Nothing is raised."""
     matched, unmatched, wrong = [], [], {}
     for name, layer in layers.items():
         if name not in shapes:
             unmatched.append(name)
             continue
-        made = (int(layer.up.shape[0]), int(layer.down.shape[1]))
+        made = (layer.outputs, layer.inputs)
         if made != shapes[name]:
             wrong[name] = f"made for {made[0]} x {made[1]}, the model has {shapes[name][0]} x {shapes[name][1]}"
         else:
@@ -85,7 +116,7 @@ def compare(layers: Mapping[str, Any], shapes: Shapes, *, ignored: Mapping[str, 
 
 
 def match(
-    state: AdapterState,
+    state: AdapterState | Outline,
     shapes: Shapes,
     *,
     expert: int = 1,
@@ -111,7 +142,7 @@ def match(
         why = f"{first[0]} is {first[1]}" if first else f"it has blocks that {label} has not"
         raise InputError(
             "adapter_wrong_base",
-            f"adapter: {title} was made for {made_for}, not for {label}: {why}.",
+            f"adapter: {title} was made for {made_for}, not for {label}: {why} ({found.counts}).",
             "Choose the model that it was made for, or another adapter.",
             **found.as_row(),
         )
