@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def free_memory() -> float:
-    """Bytes of main memory that can be had without swapping; infinity where the system does not say."""
+def free_memory(*, swap: bool = False) -> float:
+    """Bytes of main memory that can be had without swapping, or with it; infinity where the system does not say."""
     try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return float(line.split()[1]) * 1024
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
-        pass
-    return float("inf")
+        return float("inf")
+    rows = {name: float(rest.split()[0]) * 1024 for name, _, rest in (line.partition(":") for line in lines)}
+    free = rows.get("MemAvailable", float("inf"))
+    return free + rows.get("SwapFree", 0.0) if swap else free

@@ -8,6 +8,7 @@ import subprocess
 
 from t2v_studio.doctor.row import PROBE_SECONDS, Row, row
 from t2v_studio.errors import StudioError
+from t2v_studio.machine import free_memory
 from t2v_studio.settings import Settings
 from t2v_studio.workspace import Workspace
 
@@ -52,7 +53,8 @@ def memory_plan(card: str, settings: Settings, workspace: Workspace) -> str:
         return ""
     usual = entry.rules.profile("balanced")
     work = Work.of(usual.frames, usual.width, usual.height)
-    return f"{entry.name}: {choose(float(free.group(1)) * 2**20, PartBytes.listed(entry), work).label}"
+    plan = choose(float(free.group(1)) * 2**20, PartBytes.listed(entry), work, free_memory())
+    return f"{entry.name}: {plan.label}"
 
 
 def card_text(line: str) -> str:

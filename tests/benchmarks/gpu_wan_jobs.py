@@ -136,7 +136,7 @@ class Jobs:
 def _capped(device: str, gib: float) -> Iterator[None]:
     """No more memory than this for this process; on a CPU the plan alone is told so."""
     if device == "cpu":
-        with mock.patch.object(load, "free_memory", lambda: gib * GIB):
+        with mock.patch.object(load, "free_memory", lambda swap=False: gib * GIB):
             yield
         return
     load.empty_cache()

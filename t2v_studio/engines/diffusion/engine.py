@@ -308,14 +308,12 @@ class DiffusionEngine:
         from t2v_studio.engines.diffusion.store import ModelStore
 
         device = load.device_here()
-        dtype = load.dtype_for(self._entry(options).compute_dtype, self._settings.dtype, device)
+        asked = load.dtype_for(self._entry(options).compute_dtype, self._settings.dtype, device)
         held = self._resident
-        if held is not None and held.serves(source, dtype, device):
+        if held is not None and held.serves(source, asked, device):
             return held
         self._unload()
-        sizes = load.part_bytes(family, source, dtype)
-        free = load.free_bytes(device)
-        plan = memory_plan.on_cpu(sizes, free) if device == "cpu" else memory_plan.choose(free, sizes, work_of(canvas))
+        dtype, sizes, plan = load.planned(family, source, asked, device, work_of(canvas))
         key = load.LoadKey(
             model=source.repo_id or source.name,
             revision=source.revision,
@@ -324,6 +322,7 @@ class DiffusionEngine:
             device=device,
             weights=plan.weights,
             streamed=plan.streamed,
+            asked_dtype=asked,
         )
         self._resident = Resident(family, source, key, plan, sizes)
         if source.repo_id:

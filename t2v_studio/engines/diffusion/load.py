@@ -5,20 +5,23 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import math
 import struct
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from t2v_studio.engines.diffusion.families.base import Family, Source
-from t2v_studio.engines.diffusion.memory_plan import MemoryPlan, PartBytes
+from t2v_studio.engines.diffusion.memory_plan import GIB, MemoryPlan, PartBytes, Work, choose, halved, on_cpu
 from t2v_studio.engines.diffusion.offloading import stream
-from t2v_studio.errors import InputError
+from t2v_studio.errors import InputError, LimitError
 from t2v_studio.machine import free_memory
 
 log = logging.getLogger(__name__)
 
 ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+_STORED = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class LoadKey:
     device: str
     weights: str
     streamed: bool
+    asked_dtype: str
 
 
 def device_here() -> str:
@@ -62,19 +66,47 @@ def dtype_for(usual: str, asked: str, device: str) -> str:
     return wanted or ("float16" if usual == "bfloat16" and not able else usual)
 
 
-def part_bytes(family: Family, source: Source, dtype: str) -> PartBytes:
+def part_bytes(family: Family, source: Source, dtype: str, device: str = "cuda") -> PartBytes:
     """What the parts will weigh, from the headers of their files."""
-    item = ITEM_BYTES[dtype]
-    numbers = {part: _numbers(source.part(part)) for part in family.part_names if part not in _WEIGHTLESS}
-    vae_item = ITEM_BYTES[dtype if dtype == "float32" else family.vae_dtype or dtype]
-    return PartBytes(
-        transformer=item * sum(count for part, count in numbers.items() if part.startswith("transformer")),
-        text_encoder=item * numbers.get("text_encoder", 0),
-        vae=vae_item * numbers.get("vae", 0),
-    )
+    weigh = dict.fromkeys(("transformer", "text_encoder", "vae"), 0.0)
+    copied = dict(weigh)
+    for part in family.part_names:
+        name = "transformer" if part.startswith("transformer") else part
+        if name in weigh:
+            wanted = vae_dtype(family, dtype, device) if part == "vae" else dtype
+            for stored, numbers in _numbers(source.part(part)).items():
+                weigh[name] += ITEM_BYTES[wanted] * numbers
+                copied[name] += ITEM_BYTES[wanted] * numbers if stored != wanted else 0
+    return PartBytes(**weigh, copied=copied)
 
 
-_WEIGHTLESS = ("tokenizer", "scheduler_config")
+def planned(family: Family, source: Source, dtype: str, device: str, work: Work) -> tuple[str, PartBytes, MemoryPlan]:
+    """How a model will lie in the memory that is free now: its dtype, what its parts weigh, the plan.
+
+    Without a card, a main memory too small for thirty-two bits a number makes it sixteen. Raises LimitError main_memory
+    where loading would need more than there is, swap included: the system would end the program without a word.
+    """
+    sizes = part_bytes(family, source, dtype, device)
+    free, most = free_bytes(device), free_memory(swap=True)
+    if device == "cpu":
+        plan = on_cpu(sizes, free)
+        if plan.needs > free:
+            narrow = part_bytes(family, source, "bfloat16", device)
+            half = halved(narrow, free)
+            if half.host <= max(most, plan.host):
+                dtype, sizes, plan = "bfloat16", narrow, half
+    else:
+        plan = choose(free, sizes, work, free_memory())
+    if plan.host > most:
+        copy = source.repo_id and sizes.copy_of("transformer")
+        convert = f" A copy that takes less to load: t2v models convert {source.name}" if copy else ""
+        raise LimitError(
+            "main_memory",
+            f"Model {source.name or source.repo_id} needs {plan.host / GIB:.1f} GiB of main memory to load, and "
+            f"{most / GIB:.1f} are free.",
+            f"Close other programs, or take a smaller model.{convert}",
+        )
+    return dtype, sizes, plan
 
 
 def free_bytes(device: str) -> float:
@@ -98,8 +130,13 @@ def load_transformers(family: Family, source: Source, plan: MemoryPlan, dtype: s
 
 def load_vae(family: Family, source: Source, plan: MemoryPlan, dtype: str) -> Any:
     """The decoder, in the family's own dtype, or as wide as the transformer where the plan or the family has none."""
-    chosen = dtype if plan.narrow_decode or plan.device == "cpu" else family.vae_dtype or dtype
+    chosen = dtype if plan.narrow_decode else vae_dtype(family, dtype, plan.device)
     return family.load_part("vae", source, dtype=chosen, device=plan.device)
+
+
+def vae_dtype(family: Family, dtype: str, device: str) -> str:
+    """The decoder's dtype beside a transformer in `dtype`: without a card always float32, since the time goes elsewhere."""
+    return "float32" if device == "cpu" else family.vae_dtype or dtype
 
 
 def _laid_out(family: Family, source: Source, name: str, plan: MemoryPlan, dtype: str) -> Any:
@@ -126,24 +163,21 @@ def empty_cache() -> None:
         torch.accelerator.empty_host_cache()  # pinned copies of what streamed
 
 
-def _numbers(folder: Path) -> int:
-    """How many numbers the safetensors files of a folder hold."""
-    return sum(_header_numbers(path) for path in sorted(folder.glob("*.safetensors")))
+def _numbers(folder: Path) -> Counter[str]:
+    """How many numbers the safetensors files of a folder hold, by the dtype in which they are stored."""
+    return sum((_header_numbers(path) for path in sorted(folder.glob("*.safetensors"))), Counter())
 
 
-def _header_numbers(path: Path) -> int:
-    """From the header alone: its length in eight bytes, then JSON with the shape of each tensor."""
+def _header_numbers(path: Path) -> Counter[str]:
+    """From the header alone: its length in eight bytes, then JSON with dtype and shape of each tensor."""
+    found: Counter[str] = Counter()
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
             header = json.loads(file.read(min(length, 100_000_000)))
     except (OSError, ValueError, struct.error):
-        return 0  # load_part says what is wrong with it
-    total = 0
+        return found  # load_part says what is wrong with it
     for name, entry in header.items():
         if name != "__metadata__":
-            count = 1
-            for side in entry["shape"]:
-                count *= side
-            total += count
-    return total
+            found[_STORED.get(entry["dtype"], entry["dtype"])] += math.prod(entry["shape"])
+    return found

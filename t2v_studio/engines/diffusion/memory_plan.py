@@ -7,7 +7,7 @@ serves every family. Pure functions: no torch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 GIB = 1024**3
 RESERVE = 1.0 * GIB
-"""Left free for the driver, the allocator's gaps and other programs."""
+"""Left free for the driver, the allocator's gaps and other programs, on a card as in main memory."""
 DENOISE_BYTES_PER_TOKEN = 220_000
 """Activations of one forward, a token of the latent video: about ten tensors of 5120 numbers in bfloat16, two of the
 feed-forward layer. Generous for smaller models."""
@@ -24,27 +24,38 @@ DECODE_BYTES_PER_PIXEL = 4 * 3 * 160
 OFFLOADED_SHARE = 0.3
 """Of a transformer that streams from the host, this share lies on the card at its peak (diffusers reports 13 GB for 28.6)."""
 
-Tier = Literal["A", "B", "C", "D", "E", "cpu", "cpu-lean"]
+Tier = Literal["A", "B", "C", "D", "E", "cpu", "cpu-lean", "cpu-half"]
 TIERS: tuple[Tier, ...] = ("A", "B", "C", "D", "E")
 
 
 @dataclass(frozen=True)
 class PartBytes:
-    """What the parts weigh in the dtype in which they are loaded; all transformers together."""
+    """What the parts weigh in the dtype in which they are loaded; all transformers together.
+
+    copied: bytes of a part that loading copies into main memory, by its name. What its files hold in that dtype is read
+    where it lies on the disk, and can leave main memory again.
+    """
 
     transformer: float
     text_encoder: float
     vae: float
+    copied: Mapping[str, float] = field(default_factory=dict)
+
+    def copy_of(self, part: str) -> float:
+        return self.copied.get(part, 0.0)
 
     @classmethod
     def listed(cls, entry: ModelEntry) -> PartBytes:
         """From the list of models, for a model that may not be on this disk."""
-        parts, dtype = entry.all_parts(), entry.compute_dtype
-        return cls(
-            transformer=sum(part.bytes(dtype) for name, part in parts.items() if name.startswith("transformer")),
-            text_encoder=sum(part.bytes(dtype) for name, part in parts.items() if name == "text_encoder"),
-            vae=sum(part.bytes(entry.rules.vae_dtype or dtype) for name, part in parts.items() if name == "vae"),
-        )
+        weigh = dict.fromkeys(("transformer", "text_encoder", "vae"), 0.0)
+        copied = dict(weigh)
+        for part, listed in entry.all_parts().items():
+            name = "transformer" if part.startswith("transformer") else part
+            if name in weigh:
+                dtype = (entry.rules.vae_dtype if part == "vae" else "") or entry.compute_dtype
+                weigh[name] += listed.bytes(dtype)
+                copied[name] += listed.bytes(dtype) if listed.stored != dtype else 0
+        return cls(**weigh, copied=copied)
 
 
 @dataclass(frozen=True)
@@ -68,7 +79,8 @@ class MemoryPlan:
     changes the pictures). text_encoder: "resident", "host" (on the card only while it encodes) or "freed".
     pristine: where the copies lie that taking a LoRA off needs. narrow_decode: the decoder in the transformer's dtype,
     though its family decodes in a wider one. streamed: the transformer's blocks come from the
-    host one after another. needs: bytes at the peak, as reckoned.
+    host one after another. needs: bytes at the peak, as reckoned, on the card or, without one, in main memory.
+    host: bytes of main memory that cannot be done without.
     """
 
     tier: Tier
@@ -81,6 +93,7 @@ class MemoryPlan:
     narrow_decode: bool = False
     needs: float = 0.0
     free: float = 0.0
+    host: float = 0.0
 
     @property
     def label(self) -> str:
@@ -92,7 +105,7 @@ class MemoryPlan:
 
     def as_row(self) -> dict[str, Any]:
         row = asdict(self) | {"label": self.label}
-        return row | {name: round(row[name] / GIB, 2) for name in ("needs", "free")}
+        return row | {name: round(row[name] / GIB, 2) for name in ("needs", "free", "host")}
 
 
 _WORDS: Mapping[str, str] = {
@@ -103,11 +116,21 @@ _WORDS: Mapping[str, str] = {
     "E": "the transformer streams in eight bits, the decoder works in tiles in sixteen bits (slow, experimental)",
     "cpu": "no card: everything in main memory",
     "cpu-lean": "no card: the text encoder is freed after encoding, the decoder works in tiles",
+    "cpu-half": "no card and little main memory: weights in sixteen bits, the text encoder is freed after encoding, the decoder works in tiles",
 }
 
 
 def plan_of(tier: Tier, parts: PartBytes, work: Work, free: float) -> MemoryPlan:
     """The plan of a tier, with what it needs."""
+    plan = _plan_of(tier, parts, work, free)
+    loading = parts.copy_of("transformer") if plan.streamed else 0.0
+    if plan.weights == "float8":
+        loading = max(parts.copy_of("transformer"), parts.transformer / 2)
+    parked = parts.text_encoder if plan.text_encoder == "host" else 0.0
+    return replace(plan, host=max(parked + loading, parts.copy_of("text_encoder")))
+
+
+def _plan_of(tier: Tier, parts: PartBytes, work: Work, free: float) -> MemoryPlan:
     peak = max(work.denoise, work.decode)
     weight, text, vae = parts.transformer, parts.text_encoder, parts.vae
     if tier == "A":
@@ -137,33 +160,52 @@ def plan_of(tier: Tier, parts: PartBytes, work: Work, free: float) -> MemoryPlan
     )
 
 
-def choose(free: float, parts: PartBytes, work: Work) -> MemoryPlan:
-    """The roomiest plan that fits into `free` bytes of a card; the tightest where none does.
+def choose(free: float, parts: PartBytes, work: Work, host: float = float("inf")) -> MemoryPlan:
+    """The roomiest plan that fits into `free` bytes of a card and `host` bytes of main memory; where none does, the one
+    that comes nearest to it.
 
     Two comforts are weighed here: a text encoder on the host costs a second a new prompt, copies on the host a
-    second a change of LoRA; weights in eight bits and streaming cost quality and time, so they come last.
+    second a change of LoRA; weights in eight bits and streaming cost quality and time, so they come last. A text encoder
+    that main memory cannot hold is read from the disk for each new prompt.
     """
+    fit = []
     for tier in TIERS:
         plan = plan_of(tier, parts, work, free)
+        if plan.text_encoder == "host" and plan.host > host:
+            held = max(plan.host - parts.text_encoder, parts.copy_of("text_encoder"))
+            plan = replace(plan, text_encoder="freed", host=held)
         if plan.needs <= free:
-            return plan
-    return plan_of("E", parts, work, free)
+            fit.append(plan)
+            if plan.host <= host:
+                return plan
+    return min(fit, key=lambda plan: plan.host) if fit else plan_of("E", parts, work, free)
 
 
 def on_cpu(parts: PartBytes, free: float = float("inf")) -> MemoryPlan:
     """The plan without a card; lean where the main memory would not hold all parts comfortably."""
     total = parts.transformer + parts.text_encoder + parts.vae
-    return MemoryPlan("cpu", device="cpu") if total * 1.5 <= free else lean(MemoryPlan("cpu", device="cpu"))
+    plan = MemoryPlan("cpu", device="cpu", needs=total, free=free, host=sum(parts.copied.values()))
+    return plan if total * 1.5 <= free else lean(plan, parts)
 
 
-def lean(plan: MemoryPlan) -> MemoryPlan:
-    return replace(plan, tier="cpu-lean", text_encoder="freed", pristine="host", tiled_decode=True)
+def lean(plan: MemoryPlan, parts: PartBytes) -> MemoryPlan:
+    """A plan without a card in less memory: text encoder and transformer are never there together."""
+    needs = 1.05 * max(parts.text_encoder, parts.transformer + parts.vae) + RESERVE
+    host = max(parts.copy_of("text_encoder"), parts.copy_of("transformer") + parts.copy_of("vae"))
+    return replace(
+        plan, tier="cpu-lean", text_encoder="freed", pristine="host", tiled_decode=True, needs=needs, host=host
+    )
+
+
+def halved(parts: PartBytes, free: float) -> MemoryPlan:
+    """The lean plan of parts that weigh sixteen bits a number: for a main memory too small for thirty-two."""
+    return replace(lean(on_cpu(parts, free), parts), tier="cpu-half")
 
 
 def lower(plan: MemoryPlan, parts: PartBytes, work: Work) -> MemoryPlan | None:
     """The next tighter plan after out-of-memory; None at the end."""
     if plan.device == "cpu":
-        return lean(plan) if plan.tier == "cpu" else None
+        return lean(plan, parts) if plan.tier == "cpu" else None
     if plan.tier == "B" and plan.text_encoder == "resident":
         return replace(plan_of("B", parts, work, 0.0), free=plan.free)
     at = TIERS.index(plan.tier)

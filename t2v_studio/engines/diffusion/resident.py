@@ -32,9 +32,10 @@ class Resident:
         self._mixes: Any = None
 
     def serves(self, source: Source, dtype: str, device: str) -> bool:
-        """Whether this is the model that a job asks for."""
+        """Whether this is the model that a job asks for. dtype: as asked, whatever main memory made of it."""
         key = self.key
-        return (key.folder, key.revision, key.dtype, key.device) == (str(source.folder), source.revision, dtype, device)
+        mine = (key.folder, key.revision, key.asked_dtype, key.device)
+        return mine == (str(source.folder), source.revision, dtype, device)
 
     # --- text ----------------------------------------------------------------------------------
     @property

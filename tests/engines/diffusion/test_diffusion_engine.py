@@ -14,12 +14,13 @@ import torch
 from tiny_studio import SIZES, Counts, canvas, drawn, make_plan
 
 from t2v_studio.engines.base import Canvas, SceneSettings
-from t2v_studio.engines.diffusion import compile
+from t2v_studio.engines.diffusion import compile, load
 from t2v_studio.engines.diffusion.engine import DiffusionEngine
 from t2v_studio.engines.diffusion.families.registry import family
+from t2v_studio.engines.diffusion.memory_plan import halved, on_cpu
 from t2v_studio.engines.diffusion.options import DiffusionOptions
 from t2v_studio.engines.diffusion.store import ModelStore
-from t2v_studio.errors import CancelledError, InputError, StudioError
+from t2v_studio.errors import CancelledError, InputError, LimitError, StudioError
 
 FAMILIES = {"tiny-wan": "wan", "tiny-cogvideox": "cogvideox", "tiny-ltx": "ltx"}
 FRAMES = {"tiny-wan": 5, "tiny-cogvideox": 9, "tiny-ltx": 9}
@@ -275,6 +276,38 @@ def test_release_frees_the_model_and_the_next_job_loads_it(engine: DiffusionEngi
     assert engine.status() == {}
     (again,), _ = drawn(engine, plan, canvas(scenes=1))
     assert np.array_equal(first, again)
+
+
+def test_little_main_memory_takes_sixteen_bits_and_too_little_is_refused(
+    engine: DiffusionEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tiny model weighs 1 MB in thirty-two bits, half of it the text encoder."""
+    free = {False: 1000.0, True: 1e9}
+    monkeypatch.setattr(load, "free_memory", lambda swap=False: free[swap])
+    source = engine._source(DiffusionOptions(model_id="tiny-wan"))
+    wide = load.part_bytes(family("wan"), source, "float32", "cpu")
+    assert wide.copied == {"transformer": 0, "text_encoder": 0, "vae": 0}, "read where it lies"
+    narrow = load.part_bytes(family("wan"), source, "bfloat16", "cpu")
+    assert narrow.transformer == wide.transformer / 2 == narrow.copied["transformer"] and narrow.vae == wide.vae
+    plan = make_plan(1)
+    (frames,), (source_of,) = drawn(engine, plan, canvas(scenes=1))
+    assert (
+        source_of.details["numerics"]["dtype"] == "bfloat16" and source_of.details["numerics"]["vae_dtype"] == "float32"
+    )
+    assert source_of.details["memory"]["tier"] == "cpu-half" and frames.std() > 0
+    free |= {False: 1e12, True: 1e12}
+    resident = engine._resident
+    drawn(engine, plan, canvas(scenes=1))
+    assert engine._resident is resident, "what is loaded stays, as long as nobody asks for other numbers"
+    assert engine.release()
+    monkeypatch.setattr(load, "on_cpu", lambda parts, free: replace(on_cpu(parts, free), needs=2e12, host=2e12))
+    monkeypatch.setattr(load, "halved", lambda parts, free: replace(halved(parts, free), host=2e12 + 1))
+    with pytest.raises(
+        LimitError, match=r"tiny-wan needs 1862.6 GiB of main memory to load, and 931.3 are free"
+    ) as short:
+        engine.prepare(plan, canvas(scenes=1), lambda *_: None)
+    assert short.value.code == "main_memory" and short.value.hint == "Close other programs, or take a smaller model."
+    assert engine.status() == {}
 
 
 def test_a_fetched_model_is_held_while_it_is_loaded(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from t2v_studio.engines.diffusion.limits import achieved, peak_tflops
-from t2v_studio.engines.diffusion.memory_plan import GIB, PartBytes, Work, choose, lower, on_cpu, plan_of, table
+from t2v_studio.engines.diffusion.memory_plan import GIB, PartBytes, Work, choose, halved, lower, on_cpu, plan_of, table
 
 WAN_14B = PartBytes(28.6e9, 11.4e9, 0.51e9)
 WAN_1_3B = PartBytes(2.84e9, 11.4e9, 0.51e9)
@@ -54,6 +56,27 @@ def test_without_a_card_memory_is_saved_once() -> None:
     assert lean is not None and lean.tier == "cpu-lean" and lean.tiled_decode and lean.text_encoder == "freed"
     assert lower(lean, WAN_1_3B, CLIP) is None
     assert on_cpu(WAN_14B, free=48e9).tier == "cpu-lean"
+
+
+def test_main_memory_decides_too() -> None:
+    """The original Wan 14B lies in thirty-two bits on the disk, so loading it copies it; a copy in sixteen is mapped."""
+    original = replace(WAN_14B, copied={"transformer": 28.6e9})
+    roomy, tight, small = (choose(23 * GIB, original, CLIP, host) for host in (64e9, 32e9, 14e9))
+    assert (roomy.tier, roomy.text_encoder) == ("C", "host") and roomy.host == pytest.approx(40e9)
+    assert (tight.tier, tight.text_encoder) == ("C", "freed") and tight.host == pytest.approx(28.6e9)
+    assert small.host > 14e9, "nothing fits, so loading is refused"
+    narrow = choose(23 * GIB, WAN_14B, CLIP, 16e9)
+    assert (narrow.tier, narrow.text_encoder) == ("C", "freed") and narrow.host == pytest.approx(14.3e9)
+    assert choose(23 * GIB, WAN_14B, CLIP, 14e9).tier == "D", "it streams from the files, in sixteen bits"
+    assert choose(79 * GIB, original, CLIP, 8e9).tier == "A", "straight to the card"
+
+
+def test_without_a_card_sixteen_bits_halve_the_need() -> None:
+    wide, narrow = PartBytes(5.7e9, 22.7e9, 0.5e9), PartBytes(2.84e9, 11.4e9, 0.5e9)
+    assert on_cpu(wide, 60e9).tier == "cpu" and on_cpu(wide, 30e9).needs == pytest.approx(1.05 * 22.7e9 + GIB)
+    half = halved(narrow, 16e9)
+    assert (half.tier, half.text_encoder) == ("cpu-half", "freed") and half.needs == pytest.approx(1.05 * 11.4e9 + GIB)
+    assert lower(half, narrow, CLIP) is None and "sixteen bits" in half.label
 
 
 def test_the_plan_says_itself_in_words() -> None:

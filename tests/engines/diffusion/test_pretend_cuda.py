@@ -61,10 +61,10 @@ def on_tier(settings: Any, with_tiny: Workspace, monkeypatch: pytest.MonkeyPatch
     made: list[DiffusionEngine] = []
 
     def make(tier: memory_plan.Tier, dtype: str = "bf16") -> DiffusionEngine:
-        def plan(free: float, parts: Any, work: Any) -> memory_plan.MemoryPlan:
+        def plan(free: float, parts: Any, work: Any, host: float) -> memory_plan.MemoryPlan:
             return memory_plan.plan_of(tier, parts, work, free)
 
-        monkeypatch.setattr(memory_plan, "choose", plan)
+        monkeypatch.setattr(load, "choose", plan)
         shutil.rmtree(with_tiny.cache / "diffusion", ignore_errors=True)
         made.append(DiffusionEngine(settings.model_copy(update={"dtype": dtype}), with_tiny))
         return made[-1]
