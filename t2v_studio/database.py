@@ -292,6 +292,11 @@ def _m006_captions(connection: sqlite3.Connection) -> None:
     )
 
 
+def _m007_time_left(connection: sqlite3.Connection) -> None:
+    """When a job's stage should end, reckoned by its worker at each step forward."""
+    connection.execute("ALTER TABLE job ADD COLUMN stage_ends_at TEXT")
+
+
 MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [
     _m001_library,
     _m002_jobs,
@@ -299,4 +304,5 @@ MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [
     _m004_page_breaks,
     _m005_studies,
     _m006_captions,
+    _m007_time_left,
 ]

@@ -7,15 +7,18 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from t2v_studio.errors import CancelledError
 from t2v_studio.jobs.model import Job
+from t2v_studio.jobs.pace import Pace
 from t2v_studio.jobs.queue import Queue
 from t2v_studio.settings import Settings
 from t2v_studio.workspace import Workspace
 
 REPORTS_PER_SECOND = 4
+_NO_DIGITS = str.maketrans("", "", "0123456789.,")
 log = logging.getLogger(__name__)
 
 Loader = Callable[[Settings, Workspace], Any]
@@ -74,20 +77,26 @@ class JobContext:
         self._written = written
         self._stage = ""
         self._place = (0, 0)
+        self._pace = Pace()
+        self._said = ""
         self._written_at = float("-inf")
 
     def report(self, stage: str, step: int = 0, total: int = 0, message: str = "") -> None:
-        """Write progress to the row: a new stage and the last step at once, the rest four times a second."""
+        """Write progress to the row: a new stage, other words and the last step at once, the rest four times a second.
+
+        What comes after a report may last for minutes, so that words which waited would be missing all the while.
+        """
         self.check_cancelled()
         self._place = (step, total)
-        now = time.monotonic()
-        due = stage != self._stage or (total and step >= total) or now - self._written_at >= 1 / REPORTS_PER_SECOND
-        if due:
+        ends = self._pace.ends(stage, step, total, datetime.now(UTC))
+        now, said = time.monotonic(), message.translate(_NO_DIGITS)
+        new = stage != self._stage or said != self._said or (total and step >= total)
+        if new or now - self._written_at >= 1 / REPORTS_PER_SECOND:
             if stage != self._stage:
                 log.info("%s: %s %s", self.job_id, stage, message)
-            self._stage, self._written_at = stage, now
+            self._stage, self._said, self._written_at = stage, said, now
             try:
-                kept = self._queue.progress(self.job_id, self._worker, stage, step, total, message)
+                kept = self._queue.progress(self.job_id, self._worker, stage, step, total, message, ends)
             except sqlite3.OperationalError:
                 log.warning("progress of %s could not be written", self.job_id, exc_info=True)
             else:

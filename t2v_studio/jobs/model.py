@@ -40,6 +40,8 @@ class Job:
     error: dict[str, Any] | None
     log_path: str
     result: dict[str, Any] = field(default_factory=dict)
+    stage_ends_at: str | None = None
+    """When the stage should end by its pace; None while that is not known."""
 
     @property
     def ended(self) -> bool:

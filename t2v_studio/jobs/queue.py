@@ -143,7 +143,7 @@ class Queue:
         with self.write() as connection:
             rows = connection.execute(
                 f"""UPDATE job SET state = ?, worker = ?, heartbeat = ?, stage_started_at = ?,
-                    started_at = coalesce(started_at, ?), stage = '', step = 0, total = 0, message = ''
+                    started_at = coalesce(started_at, ?), stage_ends_at = NULL, stage = '', step = 0, total = 0, message = ''
                     WHERE id = ({search}) RETURNING *""",
                 (transition("queued", "claim"), worker, moment, moment, moment, lane, *values),
             ).fetchall()
@@ -153,14 +153,18 @@ class Queue:
         """The handler starts. False where the row was taken away meanwhile."""
         return self._move(job_id, worker, "begin")
 
-    def progress(self, job_id: str, worker: str, stage: str, step: int, total: int, message: str) -> bool:
-        """Write where the job stands. False where the row was taken away meanwhile."""
+    def progress(
+        self, job_id: str, worker: str, stage: str, step: int, total: int, message: str, ends: datetime | None = None
+    ) -> bool:
+        """Write where the job stands, and when its stage should end. False where the row was taken away meanwhile."""
         moment = now_text()
+        ends_at = ends.isoformat(timespec="milliseconds") if ends is not None else None
         with self.write() as connection:
             cursor = connection.execute(
                 """UPDATE job SET stage_started_at = CASE WHEN stage = ? THEN stage_started_at ELSE ? END,
-                   stage = ?, step = ?, total = ?, message = ?, heartbeat = ? WHERE id = ? AND worker = ? AND state = 'running'""",
-                (stage, moment, stage, step, total, message[:500], moment, job_id, worker),
+                   stage = ?, step = ?, total = ?, message = ?, stage_ends_at = ?, heartbeat = ?
+                   WHERE id = ? AND worker = ? AND state = 'running'""",
+                (stage, moment, stage, step, total, message[:500], ends_at, moment, job_id, worker),
             )
         return cursor.rowcount == 1
 
@@ -324,6 +328,7 @@ def _job(row: sqlite3.Row) -> Job:
         created_at=row["created_at"],
         started_at=row["started_at"],
         stage_started_at=row["stage_started_at"],
+        stage_ends_at=row["stage_ends_at"],
         ended_at=row["ended_at"],
         error=error,
         log_path=row["log_path"],

@@ -42,16 +42,23 @@ class Watch:
     shown_as: str
     total: int = 0
     message: str = ""
+    _done: float = field(default=0.0, init=False)
     _reported: float = field(default=float("-inf"), init=False)
     _pictured: float = field(default_factory=time.monotonic, init=False)
 
     def progress(self, done: float) -> None:
         """Report `done` frames, a few times a second; raises CancelledError."""
+        self._done = done
         now = time.monotonic()
         if now - self._reported >= REPORT_EVERY_S:
             self._reported = now
             self.check_cancelled()
             self.report("render", int(done), self.total, self.message)
+
+    def say(self, message: str) -> None:
+        """What is done now, told at once: it may last long without a step. Raises CancelledError."""
+        self.message, self._reported = message, float("-inf")
+        self.progress(self._done)
 
     def stage(self, stage: str, step: int = 0, total: int = 0, message: str = "") -> None:
         """What an engine does before its first scene."""
@@ -215,6 +222,7 @@ class _Scene:
     def __init__(self, plan: ScenePlan, index: int, canvas: Canvas, watch: Watch) -> None:
         self._plan, self._index, self._canvas, self._watch = plan, index, canvas, watch
         self._before = sum(canvas.scene_frames[:index])
+        self._reached = float(self._before)
         self._title = f"scene {index + 1} of {len(plan.scenes)}: {plan.scenes[index].title}"
         watch.message = self._title
         watch.progress(self._before)
@@ -270,7 +278,7 @@ class _Scene:
         for frame in engine.render_scene(self._plan, self._index, self._canvas, _Steps(self._watch, self)):
             count += 1
             if count <= wanted:
-                self._watch.progress(self._before + count)
+                self._watch.progress(max(self._before + count, self._reached))
                 self._watch.show(frame)
                 yield frame
         if count != wanted:
@@ -282,10 +290,11 @@ class _Scene:
 
     def step(self, step: int, total: int) -> None:
         share = step / total if total else 0.0
-        self._watch.progress(self._before + share * self._canvas.scene_frames[self._index])
+        self._reached = self._before + share * self._canvas.scene_frames[self._index]
+        self._watch.progress(self._reached)
 
     def say(self, text: str) -> None:
-        self._watch.message = f"{self._title} ({text})" if text else self._title
+        self._watch.say(f"{self._title} ({text})" if text else self._title)
 
 
 class _Steps:

@@ -73,12 +73,15 @@ def test_differing_words_are_marked_on_both_sides():
     )
 
 
-def test_time_left_follows_the_pace_of_the_stage(job: Job):
+def test_time_left_only_shrinks_between_two_steps_and_goes_when_it_is_over(job: Job):
     now = datetime.now(UTC)
-    started = (now - timedelta(seconds=30)).isoformat()
-    running = replace(job, state="running", step=3, total=9, stage_started_at=started)
-    assert job_card.seconds_left(running, now) == pytest.approx(60, abs=0.1)
-    assert job_card.seconds_left(replace(running, step=0), now) is None
+    running = replace(job, state="running", step=3, total=9, stage_ends_at=(now + timedelta(seconds=60)).isoformat())
+    left = [job_card.seconds_left(running, now + timedelta(seconds=passed)) for passed in (0, 20, 50, 61, 600)]
+    assert left == [pytest.approx(60), pytest.approx(40), pytest.approx(10), None, None]
+    assert "left" in job_card.progress(running) and "left" not in job_card.progress(
+        replace(running, stage_ends_at=None)
+    )
+    assert job_card.seconds_left(replace(running, stage_ends_at=None), now) is None
     assert job_card.seconds_left(replace(running, state="succeeded"), now) is None
 
 

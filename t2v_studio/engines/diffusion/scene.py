@@ -103,6 +103,7 @@ class SceneDrawing:
         """One try; out-of-memory comes back as a cause once everything that the try held is let go."""
 
         made = held
+        self._say("")
         try:
             clip = self.session.clip(self.index, settings)
             if made is None:
@@ -147,6 +148,7 @@ class SceneDrawing:
     def _judged(self, clip: Clip, settings: SceneSettings, made: torch.Tensor) -> _Try:
         session, plan = self.session, self.session.resident.plan
         self.report(clip.steps, clip.steps + 1)
+        self._say("decoding")
         began = time.perf_counter()
         dtype = settings.decode_dtype if settings.decode_dtype != session.resident.vae_dtype else ""
         decoded = decode(
@@ -161,6 +163,7 @@ class SceneDrawing:
             tiled=plan.tiled_decode if settings.tiled is None else settings.tiled,
         )
         self._spent["decode"] += time.perf_counter() - began
+        self._say("")
         if not decoded.finite:
             return _Try("decode_not_finite", latents=made)
         frames = decoded.frames[-session.canvas.scene_frames[self.index] :]
@@ -171,6 +174,12 @@ class SceneDrawing:
         cause = verdict.name if verdict.name in ladder.CAUSES else ""
         self.report(clip.steps + 1, clip.steps + 1)
         return _Try(cause, frames, made, verdict.measures, verdict.name)
+
+    def _say(self, what: str) -> None:
+        """A word on what is done now, for whoever watches."""
+        said = getattr(self.report, "say", None)
+        if said is not None:
+            said(what)
 
     def _preview(self, clip: Clip) -> Any:
         from t2v_studio.engines.diffusion.preview import Projection

@@ -29,14 +29,15 @@ def heading(job: Job) -> str:
 
 
 def seconds_left(job: Job, now: datetime | None = None) -> float | None:
-    """Time left in the present stage, from its pace so far; None before there is a pace."""
-    started = markup.moment(job.stage_started_at)
+    """Time left in the present stage, as its worker reckoned it at the last step; None before there is a pace, and
+    once that time is over without another step."""
+    ends = markup.moment(job.stage_ends_at)
     if job.kind == "pack" and job.carry:
         return None  # its steps run over all stages, and its message says the time left
-    if job.ended or started is None or job.step <= 0 or job.total <= job.step:
+    if job.state != "running" or ends is None:
         return None
-    passed = ((now or datetime.now(UTC)) - started).total_seconds()
-    return passed / job.step * (job.total - job.step) if passed > 1.0 else None
+    left = (ends - (now or datetime.now(UTC))).total_seconds()
+    return left if left >= 1.0 else None
 
 
 def progress(job: Job) -> str:
@@ -46,7 +47,12 @@ def progress(job: Job) -> str:
     stage = job.stage or ("In the queue" if job.state == "queued" else "Starting")
     count = f"{job.step:,} of {job.total:,}" if job.total else ""
     left = seconds_left(job)
-    parts = [stage[:1].upper() + stage[1:], count, f"about {markup.duration(left)} left" if left else "", job.message]
+    parts = [
+        stage[:1].upper() + stage[1:],
+        count,
+        f"about {markup.duration(round(left))} left" if left else "",
+        job.message,
+    ]
     if job.cancel_requested:
         parts = ["Stopping at the next step"]
     line = " · ".join(part for part in parts if part)

@@ -209,3 +209,19 @@ def test_a_damaged_kept_prompt_is_encoded_again(engine: DiffusionEngine, monkeyp
     counts = Counts().watch(monkeypatch)
     again, _ = one(fresh)
     assert counts["encodes"] == 2 and np.array_equal(first, again)
+
+
+def test_whoever_watches_is_told_when_a_clip_is_decoded(steady: DiffusionEngine) -> None:
+    told: list[Any] = []
+
+    def report(step: int, total: int) -> None:
+        told.append((step, total))
+
+    report.say = told.append  # type: ignore[attr-defined]
+    asked = canvas(scenes=1, steps=2)
+    steady.prepare(PLAN, asked, lambda *_: None)
+    list(steady.render_scene(PLAN, 0, asked, report))
+    steady.finish()
+    at = told.index("decoding")
+    assert told[at - 1] == (2, 3), "all steps are done"
+    assert told[at + 1 :] == ["", (3, 3)]
