@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from t2v_studio.errors import StudioError, UnavailableError
 from t2v_studio.production.request import VideoRequest
 from t2v_studio.settings import Settings
 from t2v_studio.workspace import Workspace
@@ -29,7 +32,6 @@ class DiffusionDesk:
 
     def planners(self) -> list[dict[str, Any]]:
         """Rows of chat models that can write plans: name, here, message, hint. The setting's own comes first."""
-        from t2v_studio.errors import StudioError
         from t2v_studio.planning.chat_model import chat_model_folder, chat_models
 
         own = self._settings.planner_model_id
@@ -58,7 +60,6 @@ class DiffusionDesk:
     def effects(self) -> list[dict[str, Any]]:
         """What each speed switch is worth on this machine, by the newest videos: switch, choice, card, ratio (None where it
         was not measured), scenes, against, text."""
-        from t2v_studio.errors import StudioError
         from t2v_studio.production.records import RECORD, read_record, video_rows
         from t2v_studio.production.speed import effects, runs
 
@@ -74,6 +75,54 @@ class DiffusionDesk:
         self._timed = timed
         return [one.as_row() for one in effects(run for found in timed.values() for run in found)]
 
+    @cached_property
+    def has_card(self) -> bool:
+        """Whether this machine has a CUDA card; asked once."""
+        from t2v_studio.jobs.card import cards
+
+        return cards() > 0
+
+    def lacking(self, choices: Mapping[str, Any]) -> list[StudioError]:
+        """What the choices of a request need and this machine does not have, beside the video model itself: language
+        models that are not on this disk, kernels that need a card. Nothing is loaded."""
+        return [*self._absent_models(choices), *self._absent_card(choices)]
+
+    def _absent_models(self, choices: Mapping[str, Any]) -> Iterator[StudioError]:
+        from t2v_studio.planning.chat_model import PLANNER, chat_model_folder
+
+        engine = choices.get("engine")
+        asked: list[Callable[[], object]] = []
+        if choices.get("use_llm_planner"):
+            name = choices.get("planner_model_id") or self._settings.planner_model_id
+            asked.append(lambda: chat_model_folder(name, self._settings, PLANNER))
+        if engine == "diffusion" and choices.get("prompt_writer"):
+            from t2v_studio.production.writing import find_writer
+
+            asked.append(lambda: find_writer(str(choices["prompt_writer"]), self._settings, self._workspace))
+        if engine == "manim" and choices.get("manim_scenes") == "written":
+            from t2v_studio.engines.manim.written import USE
+
+            author = choices.get("manim_model_id") or self._settings.manim_model_id
+            asked.append(lambda: chat_model_folder(author, self._settings, USE))
+        yield from filter(None, map(_failure, asked))
+
+    def _absent_card(self, choices: Mapping[str, Any]) -> Iterator[StudioError]:
+        if choices.get("engine") != "diffusion" or self.has_card:
+            return
+        kernel = choices.get("attention")
+        if kernel in ("cudnn", "flash3"):
+            yield UnavailableError(
+                "no_card",
+                f"attention: {kernel} needs an NVIDIA card, and this machine has none.",
+                "Use --attention auto.",
+            )
+        if choices.get("compile_blocks") == "on":
+            yield UnavailableError(
+                "no_card",
+                "compile_blocks: this machine has no graphics card, and compiling for its processor rarely pays.",
+                "Use --compile-blocks auto, which compiles on a card alone.",
+            )
+
     def foretold(self, request: VideoRequest) -> list[str]:
         """Length, size, work and whatever is rounded, in sentences. Raises StudioError for what cannot be made."""
         from t2v_studio.jobs.residents import Engines
@@ -82,3 +131,12 @@ class DiffusionDesk:
         if self._engines is None:
             self._engines = Engines(self._settings, self._workspace)
         return foretold(request, self._engines(request.engine), self._settings)
+
+
+def _failure(ask: Callable[[], object]) -> StudioError | None:
+    """Why a question has no answer; None where it has one."""
+    try:
+        ask()
+    except StudioError as error:
+        return error
+    return None

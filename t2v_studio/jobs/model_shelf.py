@@ -63,6 +63,27 @@ class ModelShelf:
         rows = sorted(self.rows(), key=lambda row: (not row["default"], not row["here"], row["origin"] == "tiny"))
         return [(row["label"], row["name"]) for row in rows]
 
+    def to_fetch(self, name: str) -> dict[str, Any]:
+        """What fetching a model takes: name, title, bytes (of the whole model), begun (whether a part is here already),
+        needs (free bytes that are asked for), free (of its disk), folder. Raises InputError with the nearest name."""
+        from t2v_studio.engines.diffusion.chat_files import chat_entries, chat_entry
+        from t2v_studio.engines.diffusion.download import MARGIN
+        from t2v_studio.planning.chat_model import chat_models
+
+        entry: Any = chat_entry(name) or self._entry(name, more=[row.name for row in chat_entries()])
+        chats = {row["name"]: 1e9 * row["download_gb"] for row in chat_models()}
+        size = chats[entry.name] if entry.name in chats else float(entry.bytes())
+        root = self._store().root
+        return {
+            "name": entry.name,
+            "title": entry.title or entry.name,
+            "bytes": size,
+            "begun": any(self._store().repo(bundle.repo_id).exists() for bundle in entry.bundles()),
+            "needs": MARGIN * size,
+            "free": shutil.disk_usage(_existing(root)).free,
+            "folder": str(root),
+        }
+
     def submit_download(self, name: str, *, check: bool = False) -> Job:
         """Queue a download. Result: model, revision, bytes, files. Raises InputError, ConflictError (download_running)."""
         from t2v_studio.engines.diffusion.chat_files import chat_entries, chat_entry
@@ -169,12 +190,11 @@ class ModelShelf:
         """root, bytes, free (of its disk), items[] (as in plans, all of them), prune and purge (bytes that each would free)."""
         pruned, purged = self.cache_plan("prune"), self.cache_plan("purge")
         root = self._store().root
-        there = next(folder for folder in (root, *root.parents) if folder.exists())
         items = pruned["goes"] + pruned["stays"]
         return {
             "root": str(root),
             "bytes": sum(item["bytes"] for item in items),
-            "free": shutil.disk_usage(there).free,
+            "free": shutil.disk_usage(_existing(root)).free,
             "items": items,
             "prune": pruned["freed"],
             "purge": purged["freed"],
@@ -351,6 +371,11 @@ class ModelShelf:
         except (StudioError, OSError):
             return {"*"}
         return set().union(*(self._drawn(request.model_dump()) for request in requests))
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    return next(one for one in (folder, *folder.parents) if one.exists())
 
 
 def _state(folder: Path | None, converted: Path) -> str:

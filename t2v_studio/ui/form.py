@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import typing
 from typing import Any
 
 import gradio as gr
+from pydantic import ValidationError
 
 from t2v_studio.errors import InputError
 from t2v_studio.production.request import DIFFUSION_FIELDS, MANIM_FIELDS, VideoRequest, parse_request
+from t2v_studio.ui.wording import FIELDS as LABELS
 
 SIZES = {
     f"{width} × {height}": (width, height)
@@ -29,7 +32,8 @@ NAMES = (
 
 
 NUMBERS = (
-    "seconds", "fps", "seed", "rag_top_k", "frames", "scene_frames", "steps", "guidance", "flow_shift", "cfg_cutoff",
+    "seconds", "fps", "seed", "rag_top_k", "frames", "scene_frames", "steps", "guidance", "flow_shift", "lora_scale",
+    "cfg_cutoff",
 )  # fmt: skip
 
 
@@ -44,12 +48,14 @@ def default(name: str) -> Any:
 
 
 def limits(name: str) -> dict[str, Any]:
-    """Least and greatest value, as Gradio's Number names them."""
+    """Least and greatest value; `above`: the least itself is too small."""
     found: dict[str, Any] = {}
     for bound in FIELDS[name].metadata:
         for ours, theirs in (("ge", "minimum"), ("gt", "minimum"), ("le", "maximum")):
             if getattr(bound, ours, None) is not None:
                 found[theirs] = getattr(bound, ours)
+                if ours == "gt":
+                    found["above"] = True
     return found
 
 
@@ -62,10 +68,10 @@ def choices(name: str) -> list[str]:
     return list(typing.get_args(FIELDS[name].annotation))
 
 
-def words(name: str, label: str, **more: Any) -> gr.Textbox:
+def words(name: str, **more: Any) -> gr.Textbox:
     return gr.Textbox(
         value=default(name),
-        label=label,
+        label=LABELS[name],
         info=more.pop("info", about(name)),
         max_length=most_chars(name),
         elem_id=name.replace("_", "-"),
@@ -73,11 +79,12 @@ def words(name: str, label: str, **more: Any) -> gr.Textbox:
     )
 
 
-def number(name: str, label: str, **more: Any) -> gr.Textbox:
-    """A number that may be left empty. A text field, because Gradio 6.31 shows an empty Number as 0."""
+def number(name: str, **more: Any) -> gr.Textbox:
+    """A number that may be left empty. A text field, because Gradio 6.31 shows an empty Number as 0, and answers a
+    number outside the limits of a Number or a Slider with an error of its own that names no field."""
     return gr.Textbox(
         value=shown(default(name)),
-        label=label,
+        label=LABELS[name],
         info=more.pop("info", about(name)),
         lines=1,
         max_lines=1,
@@ -92,30 +99,51 @@ def shown(value: Any) -> str:
     return "" if value is None else f"{value:.12g}"
 
 
-def read_number(name: str, value: Any) -> int | float | None:
-    """What a number field holds. Raises InputError that names the field and its limits."""
+def read_number(name: str, value: Any, within: tuple[float, float] | None = None) -> int | float | None:
+    """What a number field holds. within: narrower limits than the request's own.
+
+    Raises InputError that names the field by its label, and its limits.
+    """
     text = str(value if value is not None else "").strip().replace(",", ".")
     if not text:
         return None
     try:
         found = float(text)
-        whole = "int" in str(FIELDS[name].annotation)
-        if whole and found != int(found):
-            raise ValueError
-    except (ValueError, OverflowError):
-        bounds = limits(name)
-        span = f"{bounds.get('minimum', 0):,} to {bounds['maximum']:,}" if "maximum" in bounds else "a number"
-        raise InputError(
-            "bad_number",
-            f"{name.replace('_', ' ')}: {text[:20]!r} cannot be used.",
-            f"Write {span}, or leave it empty.",
-        ) from None
+    except ValueError:
+        found = math.nan
+    whole = "int" in str(FIELDS[name].annotation)
+    bounds = limits(name) if within is None else dict(zip(("minimum", "maximum"), within, strict=True))
+    low, high = bounds.get("minimum", -math.inf), bounds.get("maximum", math.inf)
+    problem = ""
+    if math.isnan(found):
+        problem = "is no number"
+    elif found < low or (found == low and "above" in bounds):
+        problem = "is too small"
+    elif found > high:
+        problem = "is too large"
+    elif whole and found != int(found):
+        problem = "is no whole number"
+    if problem:
+        raise InputError("bad_number", f"{LABELS[name]}: {text[:20]} {problem}.", f"Write {_span(whole, bounds)}, or leave it empty.")  # fmt: skip
     return int(found) if whole else found
 
 
-def switch(name: str, label: str, **more: Any) -> gr.Checkbox:
+def _span(whole: bool, bounds: dict[str, Any]) -> str:
+    """The numbers that a field takes, in words."""
+    kind = "a whole number" if whole else "a number"
+    low, high = (f"{bounds[end]:.12g}" if end in bounds else "" for end in ("minimum", "maximum"))
+    if "above" in bounds:
+        return f"{kind} above {low}" + (f", {high} at most" if high else "")
+    return f"{kind} from {low} to {high}" if low and high else kind
+
+
+def switch(name: str, **more: Any) -> gr.Checkbox:
     return gr.Checkbox(
-        value=default(name), label=label, info=more.pop("info", about(name)), elem_id=name.replace("_", "-"), **more
+        value=default(name),
+        label=LABELS[name],
+        info=more.pop("info", about(name)),
+        elem_id=name.replace("_", "-"),
+        **more,
     )
 
 
@@ -136,11 +164,11 @@ def listed(options: list[tuple[str, str]], now: Any, otherwise: Any) -> gr.Dropd
     return gr.Dropdown(options) if kept == now else gr.Dropdown(options, value=kept)
 
 
-def radio(name: str, label: str, **more: Any) -> gr.Radio:
+def radio(name: str, **more: Any) -> gr.Radio:
     return gr.Radio(
         more.pop("options", choices(name)),
         value=default(name),
-        label=label,
+        label=LABELS[name],
         info=more.pop("info", about(name)),
         elem_id=name.replace("_", "-"),
         **more,
@@ -159,9 +187,6 @@ def request_from(values: dict[str, Any], plan: Any = None) -> VideoRequest:
     size = str(values.get("size") or OWN_SIZE)
     if size in SIZES:
         data["width"], data["height"] = SIZES[size]
-    for name in NUMBERS:
-        if name in data:
-            data[name] = read_number(name, data[name])
     if not data.get("use_rag") or plan is not None:
         for name in ("rag_query", "rag_top_k"):
             data.pop(name, None)
@@ -179,7 +204,25 @@ def request_from(values: dict[str, Any], plan: Any = None) -> VideoRequest:
         data.pop("planner_model_id", None)
     if plan is not None:
         data.update(use_rag=False, use_llm_planner=False, plan=plan)
-    return parse_request(data)
+    # Last, so that a number which nothing would read is no mistake.
+    data |= {name: read_number(name, data[name]) for name in NUMBERS if name in data}
+    return _parsed(data)
+
+
+def _parsed(data: dict[str, Any]) -> VideoRequest:
+    """`parse_request` with the page's own words for what the model says of a field."""
+    try:
+        return parse_request(data)
+    except InputError as error:
+        cause = error.__cause__
+        first = cause.errors()[0] if isinstance(cause, ValidationError) else {"loc": ()}
+        name = str(first["loc"][0]) if first["loc"] else ""
+        if name not in LABELS:
+            raise
+        if first["type"] == "string_too_long":
+            most = first["ctx"]["max_length"]
+            raise InputError("bad_request", f"{LABELS[name]}: the text is too long.", f"Write at most {most} characters.") from error  # fmt: skip
+        raise InputError("bad_request", f"{LABELS[name]}: {str(first['input'])[:40]} cannot be used.", "Choose another.") from error  # fmt: skip
 
 
 def values_of(request: VideoRequest) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
+
+from t2v_studio.ui.wording import on_page
 
 CLICKS = """
 element.addEventListener('click', (event) => {
@@ -32,24 +33,12 @@ def button(label: str, act: str, *, kind: str = "", hint: str = "", **data: obje
 
 OPENING = '<p class="t2-muted t2-opening">Opening the workspace</p>'
 """What stands where rows will be, until they have been read: nothing is claimed about them."""
-FLAGS = {
-    "--rag-query": '"One query for all scenes" (under Advanced)',
-    "--use-rag": '"Use my books"',
-    "--rag-top-k": '"Passages a scene"',
-}
-"""What the command line's flags are called on the page."""
 
 
-def on_page(words: str) -> str:
-    """A message or a hint with the page's own names for what the command line calls by a flag."""
-    for flag, name in FLAGS.items():
-        words = words.replace(flag, name)
-    return re.sub(r"read its log with: t2v jobs logs \w+", "open its log under Jobs, below", words)
-
-
-def chip(label: str, kind: str = "") -> str:
+def chip(label: str, kind: str = "", *, hint: str = "") -> str:
     """A short word about a state; `kind` is good, warn, bad or empty."""
-    return f'<span class="t2-chip {kind}">{text(label)}</span>'
+    title = f' title="{text(hint)}"' if hint else ""
+    return f'<span class="t2-chip {kind}"{title}>{text(label)}</span>'
 
 
 def notice(message: str, hint: str = "", kind: str = "bad") -> str:
@@ -78,7 +67,9 @@ def bar(step: int, total: int, label: str = "Progress") -> str:
 
 def facts(rows: Iterable[tuple[str, object]]) -> str:
     """Name and value pairs, the empty ones left out."""
-    cells = "".join(f"<dt>{text(name)}</dt><dd>{text(value)}</dd>" for name, value in rows if value not in ("", None))
+    cells = "".join(
+        f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>" for name, value in rows if value not in ("", None)
+    )
     return f'<dl class="t2-facts">{cells}</dl>'
 
 

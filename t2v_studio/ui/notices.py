@@ -11,14 +11,15 @@ import gradio as gr
 
 from t2v_studio.errors import StudioError
 from t2v_studio.ui import markup
+from t2v_studio.ui.wording import on_page
 
 log = logging.getLogger(__name__)
 
 
 def warn(error: StudioError) -> None:
     """A toast with what happened and what to do."""
-    hint = f"<br>{markup.text(markup.on_page(error.hint))}" if error.hint else ""
-    gr.Warning(f"{markup.text(markup.on_page(error.message))}{hint}", title="That did not work", duration=12)
+    hint = f"<br>{markup.text(on_page(error.hint))}" if error.hint else ""
+    gr.Warning(f"{markup.text(on_page(error.message))}{hint}", title="That did not work", duration=12)
 
 
 def guarded(handler: Callable[..., Any]) -> Callable[..., Any]:

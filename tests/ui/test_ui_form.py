@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 pytest.importorskip("gradio")
@@ -26,7 +28,7 @@ def test_untouched_form_asks_for_the_models_own_defaults():
 
 def test_limits_and_choices_come_from_the_model():
     assert form.limits("fps") == {"minimum": 1, "maximum": 60}
-    assert form.limits("seconds") == {"minimum": 0, "maximum": 600}
+    assert form.limits("seconds") == {"minimum": 0, "above": True, "maximum": 600}
     assert form.choices("theme") == ["light", "dark", "contrast"]
     assert form.most_chars("topic") == 300
 
@@ -41,13 +43,40 @@ def test_numbers_are_read_from_text(name: str, text: str, value: float | None):
     assert getattr(form.request_from({**_defaults(), "topic": "x", name: text}), name) == value
 
 
-@pytest.mark.parametrize(
-    ("name", "text"), [("fps", "fast"), ("seed", "1.5"), ("frames", "nan"), ("fps", "0"), ("seconds", "inf")]
-)
-def test_a_number_that_is_none_names_its_field(name: str, text: str):
+DIFFUSION_NUMBERS = ("steps", "guidance", "flow_shift", "lora_scale", "cfg_cutoff")
+ODD = ("-9", "many", "nan", "inf", "-inf", "999999999999", "1e400", "--", "0x10")
+
+
+@pytest.mark.parametrize("name", form.NUMBERS)
+@pytest.mark.parametrize("text", ODD)
+def test_a_number_that_cannot_be_used_is_refused_by_its_label_with_what_to_do(name: str, text: str):
+    asked = {**_defaults(), "topic": "x", "engine": "diffusion", "adapter": "lora_1", "use_rag": True, name: text}
     with pytest.raises(InputError) as caught:
-        form.request_from({**_defaults(), "topic": "x", name: text})
-    assert name in caught.value.message and caught.value.hint
+        form.request_from(asked)
+    assert caught.value.message.startswith(f"{form.LABELS[name]}: {text[:20]} is ")
+    assert re.fullmatch(r"Write a (whole )?number (from|above) .*, or leave it empty\.", caught.value.hint)
+    assert not re.search(r"\d,\d", caught.value.hint), "a comma would be read as a point"
+
+
+@pytest.mark.parametrize(("name", "text"), [("seed", "1.5"), ("steps", "0"), ("flow_shift", "0"), ("fps", "0.5")])
+def test_the_ends_of_a_field_are_its_own(name: str, text: str):
+    with pytest.raises(InputError, match=form.LABELS[name]):
+        form.request_from({**_defaults(), "topic": "x", "engine": "diffusion", name: text})
+
+
+def test_a_number_that_nothing_reads_is_no_mistake():
+    left = dict.fromkeys(DIFFUSION_NUMBERS, "many")
+    assert form.request_from({**_defaults(), "topic": "x", **left}) == VideoRequest(topic="x")
+    only_scale = {**_defaults(), "topic": "x", "engine": "diffusion", "lora_scale": "-1"}
+    assert form.request_from(only_scale).lora_scale is None, "without a LoRA there is nothing to scale"
+
+
+def test_a_text_that_is_too_long_is_refused_by_its_label():
+    with pytest.raises(InputError, match=r"^Trigger word: the text is too long\.$") as caught:
+        form.request_from(
+            {**_defaults(), "topic": "x", "engine": "diffusion", "adapter": "a", "lora_trigger": "x" * 99}
+        )
+    assert caught.value.hint == "Write at most 80 characters."
 
 
 def test_no_topic_names_the_field():
@@ -122,10 +151,65 @@ def test_each_speed_switch_says_what_it_was_worth_here(tmp_path, monkeypatch):
     from t2v_studio.ui.components.diffusion_form import SWITCHES, effect_notes
 
     studio = StandIn(Settings(home=tmp_path, _env_file=None))
-    assert all("Effect not measured here yet" in note for note in effect_notes(studio))
+    assert all("has not been measured on this machine yet" in note for note in effect_notes(studio))
     rows = studio.diffusion.effects()
-    rows[0] |= {"ratio": 0.71, "text": "0.71x the time of a step on a <card> (2 scenes against 3)"}
-    monkeypatch.setattr(studio.diffusion, "effects", lambda: rows)
+    measured = {"ratio": 0.71, "card": "a <card>", "scenes": 2, "against": 3}
+    slower = {"switch": "cfg_cutoff", "choice": "0.6", "ratio": 1.52, "card": "H100", "scenes": 1, "against": 1}
+    rows[0] |= measured
+    monkeypatch.setattr(studio.diffusion, "effects", lambda: [*rows, slower])
     notes = dict(zip(SWITCHES, effect_notes(studio), strict=True))
-    assert "cuDNN: 0.71x the time of a step on a &lt;card&gt;" in notes["attention"]
-    assert "not measured here yet" in notes["step_cache"]
+    said = "With cuDNN, a step took 29 % less time than without it on a &lt;card&gt; (2 scenes against 3)."
+    assert said in notes["attention"]
+    assert "With 0.6 of the steps, a step took 52 % more time than without it on H100" in notes["cfg_cutoff"]
+    assert "has not been measured" in notes["step_cache"]
+
+
+def _studio(tmp_path, **settings):
+    from stand_in import StandIn
+
+    from t2v_studio.settings import Settings
+
+    return StandIn(Settings(home=tmp_path, _env_file=None, **settings))
+
+
+LACKING = [
+    ({"engine": "local", "use_llm_planner": True}, "Chat model: a chat model is needed"),
+    ({"engine": "local", "use_llm_planner": True, "planner_model_id": "qwen3-4b"}, "Chat model: qwen3-4b is not on this machine"),
+    ({"engine": "diffusion", "prompt_writer": "qwen3-4b"}, "Who writes the prompts: qwen3-4b is not on this machine"),
+    ({"engine": "diffusion", "attention": "cudnn"}, "Attention: cuDNN needs an NVIDIA card, and this machine has none."),
+    ({"engine": "diffusion", "attention": "flash3"}, "Attention: FlashAttention 3 needs an NVIDIA card"),
+    ({"engine": "diffusion", "compile_blocks": "on"}, "Compile: this machine has no graphics card"),
+    ({"engine": "manim", "manim_scenes": "written"}, "Chat model: a chat model is needed"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("chosen", "said"), LACKING)
+def test_what_a_choice_needs_and_is_not_here_is_said_before_the_run(chosen, said, tmp_path, monkeypatch):
+    from t2v_studio.ui.components.request_form import ahead
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    note = ahead(_studio(tmp_path), {**_defaults(), "topic": "entropy", "model_id": "tiny-wan", **chosen})
+    assert said in note and "t2-notice warn" in note and "--" not in note and "t2v " not in note
+
+
+def test_nothing_is_lacking_where_nothing_asks_for_it(tmp_path, monkeypatch):
+    studio = _studio(tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert studio.diffusion.lacking({"engine": "diffusion", "attention": "cudnn", "compile_blocks": "on"}) == []
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    fresh = _studio(tmp_path).diffusion
+    assert fresh.lacking({"engine": "local", "attention": "cudnn", "prompt_writer": "qwen3-4b"}) == []
+    assert fresh.lacking({"engine": "diffusion", "attention": "native", "compile_blocks": "auto"}) == []
+
+
+def test_a_large_model_without_a_card_is_told_beside_the_list(tmp_path, monkeypatch):
+    from t2v_studio.ui.components.diffusion_form import model_note
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    studio = _studio(tmp_path)
+    absent = model_note(studio, "wan2.1-1.3b")
+    assert "not on this disk" in absent and "Models tab" in absent and "t2v models" not in absent
+    assert model_note(studio, "tiny-wan") == ""
+    rows = [row | {"here": True} for row in studio.models.rows()]
+    monkeypatch.setattr(studio.models, "rows", lambda: rows)
+    assert "no graphics card" in model_note(studio, "wan2.1-1.3b") and model_note(studio, "tiny-wan") == ""

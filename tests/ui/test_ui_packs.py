@@ -60,7 +60,7 @@ def test_a_broken_pack_file_is_shown_with_its_error(studio: StandIn) -> None:
 
 def test_the_table_has_both_verdicts_a_play_button_and_the_reason_of_a_refusal() -> None:
     view = pack_tables.results(run(), "pair_0123456789")
-    assert view.count("looks right") == 1 and "frozen" in view and "35" in view
+    assert view.count("frame check passed") == 1 and "frozen" in view and "35" in view
     assert view.count('data-act="pair"') == 1 and 'aria-pressed="true"' in view
     assert "It is not grounded." in view and "1 refused" in view and "seed offset 100" in view and "strict" in view
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import gradio as gr
 
-from t2v_studio.errors import InputError, unknown_name
+from t2v_studio.errors import unknown_name
 from t2v_studio.studio import Studio
 from t2v_studio.ui import form, markup
+from t2v_studio.ui.wording import CHOICES, FIELDS, choice
 
 NAMES = (
     "model_id", "preset", "quality", "steps", "guidance", "flow_shift", "adapter", "lora_scale", "lora_trigger", "lora_prompt_profile",
@@ -18,40 +19,35 @@ NAMES = (
 FILLED = ("fps", "size", "seed", "seconds", "scene_frames", "model_id", "steps", "guidance", "flow_shift", "lora_scale", "lora_prompt_profile",
           "diagram_lock")  # fmt: skip
 """The form's fields that a preset may fill."""
-QUALITIES = [("Balanced", ""), ("Fast", "fast"), ("High", "high")]
-PROFILES = [("Automatic", "auto"), ("None", "none"), ("Academic infographic", "academic_infographic")]
-ATTENTION = [("Automatic", "auto"), ("PyTorch's own", "native"), ("cuDNN", "cudnn"), ("FlashAttention 3", "flash3")]
-COMPILING = [("Automatic", "auto"), ("On", "on"), ("Off", "off")]
-CACHES = [("Off", "off"), ("First block", "first_block"), ("MagCache", "magcache")]
 SWITCHES = ("attention", "compile_blocks", "step_cache", "cfg_cutoff")
 """The speed switches; below each stands what it was worth here."""
 EMPTY: dict[str, Any] = {"size": form.OWN_SIZE, "lora_prompt_profile": "auto", "diagram_lock": False}
-"""What a field of FILLED holds where nothing is chosen; the others hold an empty text. The LoRA's scale is its card's."""
-SCALE = (0.0, 2.0, 1.0)
+"""What a field of FILLED holds where nothing is chosen; the others hold an empty text."""
 NO_ADAPTER = ("No LoRA", "")
+OWN = "the card's own"
+"""What an empty field of the LoRA stands for."""
 RULES = ("The rules", "")
 
 
 def build(made: dict[str, Any]) -> gr.Accordion:
     """The controls, by name in `made`; the section is shown where the engine is diffusion."""
     with gr.Accordion("Diffusion", open=True, visible=False, elem_id="diffusion") as section:
-        made["model_id"] = _choice("model_id", "Model", [("As set for this studio", "")])
+        made["model_id"] = _choice("model_id", [("As set for this studio", "")])
         made["model_note"] = gr.HTML("", elem_id="model-note", apply_default_css=False)
         with gr.Row():
-            made["preset"] = _choice("preset", "Preset", [("None", "")])
-            made["quality"] = _choice("quality", "Quality", QUALITIES)
+            made["preset"] = _choice("preset", [("None", "")])
+            made["quality"] = _choice("quality")
         with gr.Row():
-            for name, label in (("steps", "Steps"), ("guidance", "Guidance"), ("flow_shift", "Flow shift")):
-                made[name] = form.number(name, label, info=None, min_width=70, placeholder="auto")
+            for name in ("steps", "guidance", "flow_shift"):
+                made[name] = form.number(name, info=None, min_width=70, placeholder="auto")
         made["prompt_writer"] = _choice(
             "prompt_writer",
-            "Who writes the prompts",
             [RULES],
             info="A language model may write them from each scene's steps. Retrieved words stay; what does not fit is refused.",
         )
-        made["text_overlay"] = form.switch("text_overlay", "Titles, formulas and captions over the picture", info=None)
-        made["diagram_lock"] = form.switch("diagram_lock", "Hold the picture to one flat diagram", info=None)
-        made["retries"] = form.switch("retries", "Draw bad scenes again, by their cause", info=None)
+        made["text_overlay"] = form.switch("text_overlay", info=None)
+        made["diagram_lock"] = form.switch("diagram_lock", info=None)
+        made["retries"] = form.switch("retries", info=None)
         _lora(made)
         _speed(made)
     return section
@@ -60,18 +56,13 @@ def build(made: dict[str, Any]) -> gr.Accordion:
 def _lora(made: dict[str, Any]) -> None:
     with gr.Accordion("LoRA", open=False, elem_id="lora") as made["lora"]:
         with gr.Row():
-            made["adapter"] = _choice("adapter", "LoRA", [NO_ADAPTER])
-            low, high, usual = SCALE
-            made["lora_scale"] = gr.Slider(
-                low, high, value=usual, step=0.05, label="Scale", info=None, min_width=130, elem_id="lora-scale"
-            )
+            made["adapter"] = _choice("adapter", [NO_ADAPTER])
+            made["lora_scale"] = form.number("lora_scale", info=None, min_width=130, placeholder=OWN)
         made["lora_note"] = gr.HTML("", elem_id="lora-note", apply_default_css=False)
         with gr.Row():
-            made["lora_trigger"] = form.words("lora_trigger", "Trigger word", info=None, placeholder="the card's own")
-            made["lora_prompt_profile"] = _choice("lora_prompt_profile", "Prompt profile", PROFILES)
-        made["lora_negative_boost"] = form.switch(
-            "lora_negative_boost", "More negative words with the profile", info=None
-        )
+            made["lora_trigger"] = form.words("lora_trigger", info=None, placeholder=OWN)
+            made["lora_prompt_profile"] = _choice("lora_prompt_profile")
+        made["lora_negative_boost"] = form.switch("lora_negative_boost", info=None)
 
 
 def _speed(made: dict[str, Any]) -> None:
@@ -79,27 +70,26 @@ def _speed(made: dict[str, Any]) -> None:
         with gr.Row():
             with gr.Column(min_width=200):
                 made["attention"] = _choice(
-                    "attention", "Attention", ATTENTION,
+                    "attention",
                     info="Which kernel does the largest sums. Automatic tries the fastest that gives the right answer on this card.",
                 )  # fmt: skip
                 _effect(made, "attention")
             with gr.Column(min_width=200):
                 made["compile_blocks"] = _choice(
-                    "compile_blocks", "Compile", COMPILING,
+                    "compile_blocks",
                     info="Costs up to a minute once and makes every later step quicker. Automatic: only on a GPU.",
                 )  # fmt: skip
                 _effect(made, "compile_blocks")
         with gr.Row():
             with gr.Column(min_width=200):
                 made["step_cache"] = _choice(
-                    "step_cache", "Step cache", CACHES,
+                    "step_cache",
                     info="Skips steps that would change little. Needs 20 steps or more; fine motion may suffer.",
                 )  # fmt: skip
                 _effect(made, "step_cache")
             with gr.Column(min_width=200):
                 made["cfg_cutoff"] = form.number(
                     "cfg_cutoff",
-                    "Guidance ends after",
                     info="A share of the steps, such as 0.6: later steps leave the negative prompt out and cost half.",
                     min_width=130,
                     placeholder="never",
@@ -115,21 +105,29 @@ def _effect(made: dict[str, Any], switch: str) -> None:
 def effect_notes(studio: Studio) -> list[str]:
     """What each of SWITCHES was worth on this machine, one line a choice that was measured."""
     rows = studio.diffusion.effects()
-    labels = {value: label for options in (ATTENTION, COMPILING, CACHES) for label, value in options}
     notes = []
     for switch in SWITCHES:
-        own = [row for row in rows if row["switch"] == switch]
-        said = [f"{labels.get(row['choice'], row['choice'])}: {row['text']}" for row in own if row["ratio"] is not None]
-        text = "; ".join(said) or f"Effect {own[0]['text']}"
-        notes.append(f'<p class="t2-muted">{markup.text(text)}.</p>')
+        said = [effect(row) for row in rows if row["switch"] == switch and row["ratio"] is not None]
+        text = " ".join(said) or "Its effect has not been measured on this machine yet."
+        notes.append(f'<p class="t2-muted">{markup.text(text)}</p>')
     return notes
 
 
-def _choice(name: str, label: str, options: list[tuple[str, str]], **more: Any) -> gr.Dropdown:
+def effect(row: dict[str, Any]) -> str:
+    """What one choice was worth here, as a sentence: time of a step against that of the plain choice."""
+    share = round(100 * abs(row["ratio"] - 1))
+    than = f"{share} % {'less' if row['ratio'] < 1 else 'more'} time than" if share else "the same time as"
+    name = f"{row['choice']} of the steps" if row["switch"] == "cfg_cutoff" else choice(row["switch"], row["choice"])
+    drawn = f"{markup.plural(row['scenes'], 'scene')} against {row['against']}"
+    return f"With {name}, a step took {than} without it on {row['card'] or 'this machine'} ({drawn})."
+
+
+def _choice(name: str, options: list[tuple[str, str]] | None = None, **more: Any) -> gr.Dropdown:
+    """options: where they are not the field's closed choices."""
     return gr.Dropdown(
-        options,
+        options or CHOICES[name],
         value=form.default(name) or "",
-        label=label,
+        label=FIELDS[name],
         filterable=False,
         min_width=more.pop("min_width", 130),
         elem_id=name.replace("_", "-"),
@@ -176,11 +174,15 @@ def usual_model(studio: Studio) -> str:
 
 
 def model_note(studio: Studio, model: str) -> str:
-    """What to fetch for the chosen model, where it is not here; how far it is, where it is being fetched."""
+    """What to fetch for the chosen model, where it is not here; how far it is, where it is being fetched; and that it
+    would be slow, where it is here and no card is."""
     row = next((row for row in studio.models.rows() if row["name"] == (model or usual_model(studio))), None)
     problem = None if model else studio.models.problem()
     if row is None and problem is not None:
         return markup.notice(problem.message, problem.hint, "warn")
+    if row is not None and row["here"] and row["origin"] != "tiny" and not studio.diffusion.has_card:
+        said = f"This machine has no graphics card: {row['title']} takes hours for a video on the processor."
+        return markup.notice(said, "A tiny model shows the whole path in seconds.", "warn")
     if row is None or row["here"]:
         return ""
     if row["job"]:
@@ -195,17 +197,9 @@ def lora_note(studio: Studio, adapter: str) -> str:
     row = studio.adapters.row(adapter)
     said = [f"trigger {row['trigger']}" if row.get("trigger") else "no trigger word", f"rank {row['rank']}"]
     said.append(f"made for {row['base_model']}" if row.get("base_model") else "base model unknown")
-    return f'<p class="t2-muted">{markup.text(", ".join(said).capitalize())}.</p>'
-
-
-def scale_of(studio: Studio, adapter: str, now: float | None = None) -> gr.Slider:
-    """The slider within the limits of the LoRA, at `now` or at the scale that its card recommends."""
-    low, high, usual = SCALE
-    if adapter:
-        row = studio.adapters.row(adapter)
-        low, high, usual = row["scale_min"], row["scale_max"], row["scale"]
-    value = usual if now is None else min(max(float(now), low), high)
-    return gr.Slider(minimum=low, maximum=high, value=value)
+    text = ", ".join(said)
+    text = f"{text[:1].upper()}{text[1:]}. LoRA scale: {row['scale_min']:g} to {row['scale_max']:g}"
+    return f'<p class="t2-muted">{markup.text(text)}; {row["scale"]:g} where the field is empty.</p>'
 
 
 def filled(studio: Studio, name: str, adapter: str, last: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
@@ -213,7 +207,7 @@ def filled(studio: Studio, name: str, adapter: str, last: dict[str, Any], now: d
 
     last: what was filled in for the preset before. now: the fields of FILLED. What a person chose is kept.
     """
-    left = [key for key, value in last.items() if now.get(key) == value and key != "lora_scale"]
+    left = [key for key, value in last.items() if now.get(key) == value]
     return {key: EMPTY.get(key, "") for key in left} | _own(studio, name, adapter)
 
 
@@ -248,7 +242,6 @@ def check(studio: Studio, values: dict[str, Any]) -> None:
         if value and value not in (allowed := known()):
             raise unknown_name(name, value[:80], allowed)
     if values.get("adapter") and values.get("engine") == "diffusion":
-        scale = values.get("lora_scale")
-        if scale not in (None, "") and not isinstance(scale, int | float):
-            raise InputError("bad_number", "lora scale: this is no number.", "Move the slider.")
-        studio.adapters.scale(str(values["adapter"]), float(scale) if isinstance(scale, int | float) else None)
+        row = studio.adapters.row(str(values["adapter"]))
+        scale = form.read_number("lora_scale", values.get("lora_scale"), (row["scale_min"], row["scale_max"]))
+        studio.adapters.scale(str(values["adapter"]), scale)

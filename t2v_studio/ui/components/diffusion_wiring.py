@@ -43,19 +43,18 @@ def as_made(studio: Studio, record: VideoRecord, values: dict[str, Any]) -> dict
     for name in LISTED:
         made[name] = form.known(choices[name], made[name])
     worn = next((scene.details.get("adapter") for scene in record.scenes if scene.details.get("adapter")), None)
-    if made["lora_scale"] is None:
-        made["lora_scale"] = (worn or {}).get("scale", diffusion_form.SCALE[2])
+    if not made["lora_scale"]:
+        made["lora_scale"] = form.shown((worn or {}).get("scale"))
     return made
 
 
 def shown(studio: Studio, values: dict[str, Any]) -> list[Any]:
-    """Values as updates of their controls, in the order of `values`: lists with their choices, the slider with its limits."""
+    """Values as updates of their controls, in the order of `values`: lists with their choices."""
     if values.get("model_id") == diffusion_form.usual_model(studio):
         values = {**values, "model_id": ""}
     choices = lists(studio, str(values.get("model_id") or ""))
     updates = {name: gr.Dropdown(choices[name], value=values[name]) for name in LISTED if name in values}
-    if values.get("adapter") and "lora_scale" in values:
-        updates["lora_scale"] = diffusion_form.scale_of(studio, values["adapter"], values["lora_scale"])
+    updates |= {name: form.shown(values[name]) for name in form.NUMBERS if isinstance(values.get(name), int | float)}
     return [updates.get(name, value) for name, value in values.items()]
 
 
@@ -103,16 +102,19 @@ def _wire_choices(studio: Studio, controls: dict[str, Any]) -> None:
         return (
             gr.Accordion(open=True) if adapter else gr.skip(),
             diffusion_form.lora_note(studio, adapter),
-            gr.Textbox(placeholder=row.get("trigger") or "the card's own"),
+            gr.Textbox(placeholder=row.get("trigger") or diffusion_form.OWN),
+            gr.Textbox(placeholder=f"{row['scale']:g}, {diffusion_form.OWN}" if row else diffusion_form.OWN),
         )
 
     controls["preset"].input(fill, [controls["preset"], controls["adapter"], last, *filling], [last, *filling], **QUIET)
-    controls["adapter"].input(
-        guarded(lambda adapter: diffusion_form.scale_of(studio, adapter)), controls["adapter"], controls["lora_scale"], **QUIET
-    )  # fmt: skip
+    # another LoRA, another scale: what was typed for the last one is not meant for it
+    controls["adapter"].input(lambda: "", None, controls["lora_scale"], **QUIET)
     # whoever chose it: a person, a training or a video made again
     controls["adapter"].change(
-        told, controls["adapter"], [controls[name] for name in ("lora", "lora_note", "lora_trigger")], **QUIET
+        told,
+        controls["adapter"],
+        [controls[name] for name in ("lora", "lora_note", "lora_trigger", "lora_scale")],
+        **QUIET,
     )
 
 

@@ -10,6 +10,7 @@ from t2v_studio.planning.plan import ScenePlan, Source
 from t2v_studio.studio import Studio
 from t2v_studio.ui import markup
 from t2v_studio.ui.components import viewer
+from t2v_studio.ui.wording import on_page
 
 WORDS_SHOWN = 14
 
@@ -54,7 +55,7 @@ def notices(lines: list[str]) -> str:
     """What the planner or the engine rounded, replaced or left out: one quiet box, however many lines."""
     if not lines:
         return ""
-    items = "".join(f"<li>{markup.text(line)}</li>" for line in lines)
+    items = "".join(f"<li>{markup.text(on_page(line))}</li>" for line in lines)
     return f'<ul class="t2-notes" role="status">{items}</ul>'
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from t2v_studio.studio import Studio
 from t2v_studio.ui import markup
 from t2v_studio.ui.components import player
-from t2v_studio.ui.components.result_view import ARMS, verdict_chip
+from t2v_studio.ui.components.result_view import ARMS
+from t2v_studio.ui.components.scene_details import verdict_chip
 
 PAGE = 48
 """Clips that are shown before "Show more"."""

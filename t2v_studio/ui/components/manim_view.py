@@ -14,8 +14,8 @@ from t2v_studio.studio import Studio
 from t2v_studio.ui import form, markup, plan_table
 from t2v_studio.ui.notices import guarded
 from t2v_studio.ui.page import QUIET, Page, busy, target
+from t2v_studio.ui.wording import CHOICES, FIELDS
 
-WRITERS = [("The studio's templates", "template"), ("A language model, in the sandbox", "written")]
 SHOWN_FAULTS = 6
 
 
@@ -23,18 +23,20 @@ def build_form(made: dict[str, Any]) -> gr.Accordion:
     """The Manim part of the form, seen when that engine is chosen."""
     with gr.Accordion("Manim", open=True, visible=False, elem_id="manim-form") as box:
         made["manim_scenes"] = gr.Radio(
-            WRITERS, value=form.default("manim_scenes"), label="Who writes the scenes", elem_id="manim-scenes",
+            CHOICES["manim_scenes"], value=form.default("manim_scenes"), label=FIELDS["manim_scenes"], elem_id="manim-scenes",
             info="Written code is tried in the sandbox first; a scene that cannot be mended is drawn by its template.",
         )  # fmt: skip
         with gr.Row(visible=False) as chosen:
-            made["manim_model_id"] = _list("manim_model_id", "Chat model", ("As set for this studio", ""))
-            made["manim_adapter"] = _list("manim_adapter", "LoRA", ("None", ""))
+            made["manim_model_id"] = _list("manim_model_id", ("As set for this studio", ""))
+            made["manim_adapter"] = _list("manim_adapter", ("None", ""))
     made["manim_scenes"].change(lambda who: gr.Row(visible=who == "written"), made["manim_scenes"], chosen, **QUIET)
     return box
 
 
-def _list(name: str, label: str, first: tuple[str, str]) -> gr.Dropdown:
-    return gr.Dropdown([first], value="", label=label, filterable=False, min_width=130, elem_id=name.replace("_", "-"))
+def _list(name: str, first: tuple[str, str]) -> gr.Dropdown:
+    return gr.Dropdown(
+        [first], value="", label=FIELDS[name], filterable=False, min_width=130, elem_id=name.replace("_", "-")
+    )
 
 
 def model_choices(studio: Studio) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from t2v_studio.ui import markup
-from t2v_studio.ui.components.result_view import verdict_chip
+from t2v_studio.ui.components.scene_details import verdict_chip
 
 STATUS = {
     "ok": ("made", "good"),

@@ -7,12 +7,14 @@ from typing import Any
 
 import gradio as gr
 
+from t2v_studio.production.record import VideoRecord
 from t2v_studio.studio import Studio
 from t2v_studio.ui import markup
-from t2v_studio.ui.components import evidence, player
+from t2v_studio.ui.components import evidence, player, result_view, scene_details
 from t2v_studio.ui.notices import guarded
 from t2v_studio.ui.page import OFF, ON, Page
 
+PLAIN, TREATED = "Without retrieval", "With retrieval"
 TOGETHER = """
 element.addEventListener('click', (event) => {
   if (!event.target.closest('[data-together]')) return;
@@ -40,16 +42,31 @@ class PairView:
             '<div class="t2-row"><button type="button" class="t2-button primary" data-together="1">Play or pause both</button>'
             f"{markup.chip(f'seed {plain.request.seed}')}{markup.chip(f'{plain.width} × {plain.height}')}"
             f"{markup.chip(markup.duration(plain.duration_s))}</div>",
-            f'<h3 class="t2-h">Without retrieval</h3>{player.film(self.studio, plain, "Without retrieval")}',
-            f'<h3 class="t2-h">With retrieval</h3>{player.film(self.studio, treated, "With retrieval")}',
+            *(_arm(self.studio, name, record) for name, record in ((PLAIN, plain), (TREATED, treated))),
             evidence.grounding(found.get("grounding"))
             or '<p class="t2-muted">This pair holds no grounding report.</p>',
             evidence.difference(plain.plan, treated.plan),
             evidence.sources(treated.plan),
+            settings(plain, treated),
         ]
 
     def hide(self) -> list[Any]:
         return [gr.Column(elem_classes=OFF), *[gr.skip()] * (len(self.outputs) - 1)]
+
+
+def _arm(studio: Studio, name: str, record: VideoRecord) -> str:
+    chip = scene_details.verdict_chip(record.verdict)
+    return f'<div class="t2-row"><h3 class="t2-h">{name}</h3>{chip}</div>{player.film(studio, record, name)}'
+
+
+def settings(plain: VideoRecord, treated: VideoRecord) -> str:
+    """What both videos share, then scenes, verdicts and tries of each, then the prompts side by side."""
+    body = f'<div class="t2-columns">{markup.facts(result_view.asked(treated))}</div>'
+    for name, record in ((PLAIN, plain), (TREATED, treated)):
+        body += f'<h3 class="t2-h">{name}</h3>{scene_details.scenes_table(record, name)}'
+        body += evidence.notices(record.notices)
+    body += scene_details.checked() + scene_details.machine(treated)
+    return body + scene_details.prompts((PLAIN, plain), (TREATED, treated))
 
 
 def build(page: Page, name: str) -> PairView:
@@ -67,6 +84,8 @@ def build(page: Page, name: str) -> PairView:
             differing = gr.HTML("", apply_default_css=False, elem_id=f"{name}-difference")
         with gr.Accordion("Sources", open=False):
             cited = gr.HTML("", js_on_load=markup.CLICKS, apply_default_css=False)
+        with gr.Accordion("Settings, scenes and prompts", open=False):
+            made = gr.HTML("", apply_default_css=False, elem_id=f"{name}-pair-settings")
 
     @guarded
     def show_source(pair_id: str, event: gr.EventData) -> str:
@@ -75,4 +94,4 @@ def build(page: Page, name: str) -> PairView:
         )
 
     cited.click(show_source, shown, page.viewer, show_progress="minimal", api_visibility="private")
-    return PairView(studio, [box, shown, head, plain, treated, words, differing, cited])
+    return PairView(studio, [box, shown, head, plain, treated, words, differing, cited, made])

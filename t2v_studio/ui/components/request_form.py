@@ -11,9 +11,7 @@ from t2v_studio.studio import Studio
 from t2v_studio.ui import form, markup
 from t2v_studio.ui.components import diffusion_form, manim_view
 from t2v_studio.ui.page import QUIET
-
-ENGINE_NAMES = {"local": "Local drawing", "diffusion": "Diffusion", "manim": "Manim"}
-MODES = [("Scene by scene", "semantic"), ("As one block", "overlay")]
+from t2v_studio.ui.wording import CHOICES, FIELDS, choice, on_page
 
 
 def template_choices(studio: Studio) -> list[tuple[str, str]]:
@@ -29,22 +27,28 @@ def engine_notes(studio: Studio, engine: str) -> str:
     rows = {row["name"]: row for row in studio.engines()}
     chosen = rows.get(engine)
     if chosen and not chosen["ok"]:
-        return markup.notice(f"{ENGINE_NAMES.get(engine, engine)}: {chosen['message']}", chosen["hint"], "warn")
+        return markup.notice(f"{choice('engine', engine)}: {chosen['message']}", chosen["hint"], "warn")
     return ""
 
 
 def ahead(studio: Studio, values: dict[str, Any]) -> str:
-    """What the form asks for will come to: length, size, work, whatever is rounded; or the field that is wrong."""
+    """What the form asks for will come to: length, size, work, whatever is rounded and whatever is lacking for it; or
+    the field that is wrong."""
     if not str(values.get("topic") or "").strip():
         return ""
     try:
         diffusion_form.check(studio, values)
         said = studio.diffusion.foretold(form.request_from(values))
     except StudioError as error:
-        return f'<p class="t2-muted">{markup.text(error.message)} {markup.text(error.hint)}</p>'
+        return markup.notice(error.message, error.hint, "warn")
+    lacking = [markup.notice(error.message, error.hint, "warn") for error in studio.diffusion.lacking(values)]
     first, *rest = said
-    more = "".join(f"<li>{markup.text(sentence)}</li>" for sentence in rest)
-    return f'<p class="t2-muted">{markup.text(first)}</p>' + (f'<ul class="t2-ahead">{more}</ul>' if more else "")
+    more = "".join(f"<li>{markup.text(on_page(sentence))}</li>" for sentence in rest)
+    return (
+        "".join(lacking)
+        + f'<p class="t2-muted">{markup.text(on_page(first))}</p>'
+        + (f'<ul class="t2-ahead">{more}</ul>' if more else "")
+    )
 
 
 def build(studio: Studio) -> tuple[dict[str, Any], list[Any], list[gr.Button]]:
@@ -52,7 +56,6 @@ def build(studio: Studio) -> tuple[dict[str, Any], list[Any], list[gr.Button]]:
     made: dict[str, Any] = {}
     made["topic"] = form.words(
         "topic",
-        "Topic",
         lines=2,
         max_lines=4,
         info=None,
@@ -61,29 +64,33 @@ def build(studio: Studio) -> tuple[dict[str, Any], list[Any], list[gr.Button]]:
     )
     with gr.Row():
         made["course_template"] = gr.Dropdown(
-            [("Chosen by topic", "auto")], value="auto", label="Template", min_width=130, elem_id="course-template"
+            [("Chosen by topic", "auto")],
+            value="auto",
+            label=FIELDS["course_template"],
+            min_width=130,
+            elem_id="course-template",
         )
         made["engine"] = gr.Dropdown(
-            [(ENGINE_NAMES[name], name) for name in form.choices("engine")],
+            CHOICES["engine"],
             value=form.default("engine"),
-            label="Engine",
+            label=FIELDS["engine"],
             filterable=False,
             min_width=130,
             elem_id="engine",
         )
     made["engine_notes"] = gr.HTML("", elem_id="engine-notes", apply_default_css=False)
-    made["use_rag"] = form.switch("use_rag", "Use my books", info="The scenes say what the books say, with pages.")
+    made["use_rag"] = form.switch("use_rag", info="The scenes say what the books say, with pages.")
     with gr.Row(visible=False, elem_id="retrieval") as retrieval:
         made["rag_mode"] = gr.Dropdown(
-            MODES,
+            CHOICES["rag_mode"],
             value=form.default("rag_mode"),
-            label="Retrieval",
+            label=FIELDS["rag_mode"],
             filterable=False,
             min_width=130,
             elem_id="rag-mode",
         )
         made["book_ids"] = gr.Dropdown(
-            [], value=[], multiselect=True, label="Books (none: all)", min_width=130, elem_id="book-ids"
+            [], value=[], multiselect=True, label=f"{FIELDS['book_ids']} (none: all)", min_width=130, elem_id="book-ids"
         )
     with gr.Row(elem_id="form-actions"):
         buttons = [
@@ -103,10 +110,8 @@ def _folded(made: dict[str, Any]) -> None:
     """What most videos leave as it is, with what an empty field stands for."""
     with gr.Accordion("Length, size and look", open=False):
         with gr.Row():
-            made["seconds"] = form.number(
-                "seconds", "Seconds", info=None, min_width=110, placeholder="auto: reading time"
-            )
-            made["fps"] = form.number("fps", "Frames a second", info=None, min_width=110, placeholder="auto")
+            made["seconds"] = form.number("seconds", info=None, min_width=110, placeholder="auto: reading time")
+            made["fps"] = form.number("fps", info=None, min_width=110, placeholder="auto")
         with gr.Row():
             made["size"] = gr.Dropdown(
                 [("The engine's own", form.OWN_SIZE), *((name, name) for name in form.SIZES)],
@@ -116,31 +121,29 @@ def _folded(made: dict[str, Any]) -> None:
                 elem_id="size",
                 min_width=110,
             )
-            made["seed"] = form.number("seed", "Seed", info=None, min_width=110, placeholder="drawn and recorded")
-        made["theme"] = form.radio("theme", "Colours", info=None)
-        made["show_sources"] = form.switch("show_sources", "Show sources in the picture", info=None)
+            made["seed"] = form.number("seed", info=None, min_width=110, placeholder="drawn and recorded")
+        made["theme"] = form.radio("theme", info=None)
+        made["show_sources"] = form.switch("show_sources", info=None)
     with gr.Accordion("Who plans", open=False):
-        made["use_llm_planner"] = form.switch("use_llm_planner", "Let a language model plan")
+        made["use_llm_planner"] = form.switch("use_llm_planner")
         made["planner_model_id"] = gr.Dropdown(
             [("As set for this studio", "")],
             value="",
-            label="Chat model",
+            label=FIELDS["planner_model_id"],
             filterable=False,
             elem_id="planner-model-id",
             info="Its plan is checked; where it cannot be used the rules plan, and the record says so.",
         )
     with gr.Accordion("Audience and objective", open=False):
-        made["audience"] = form.words("audience", "Audience")
-        made["objective"] = form.words("objective", "Objective", lines=2)
+        made["audience"] = form.words("audience")
+        made["objective"] = form.words("objective", lines=2)
     with gr.Accordion("Advanced", open=False):
-        made["rag_query"] = form.words("rag_query", "One query for all scenes")
+        made["rag_query"] = form.words("rag_query")
         with gr.Row():
-            made["rag_top_k"] = form.number("rag_top_k", "Passages a scene", info=None, min_width=90, placeholder="3")
-            made["frames"] = form.number("frames", "Frames in all", info=None, min_width=90, placeholder="auto")
-            made["scene_frames"] = form.number(
-                "scene_frames", "Frames a scene", info=None, min_width=90, placeholder="auto"
-            )
-        made["style"] = form.words("style", "Style")
-        made["course_mode"] = form.switch("course_mode", "Course mode")
-        made["course_few_shot"] = form.switch("course_few_shot", "Worked examples in prompts")
-        made["fallback_local_on_fail"] = form.switch("fallback_local_on_fail", "Fall back to local drawing")
+            made["rag_top_k"] = form.number("rag_top_k", info=None, min_width=90, placeholder="3")
+            made["frames"] = form.number("frames", info=None, min_width=90, placeholder="auto")
+            made["scene_frames"] = form.number("scene_frames", info=None, min_width=90, placeholder="auto")
+        made["style"] = form.words("style")
+        made["course_mode"] = form.switch("course_mode")
+        made["course_few_shot"] = form.switch("course_few_shot")
+        made["fallback_local_on_fail"] = form.switch("fallback_local_on_fail")

@@ -9,13 +9,14 @@ from typing import Any
 
 import gradio as gr
 
-from t2v_studio.production.record import SceneRecord, VideoRecord
+from t2v_studio.production.record import VideoRecord
 from t2v_studio.production.request import DIFFUSION_FIELDS, MANIM_FIELDS
 from t2v_studio.studio import Studio
 from t2v_studio.ui import markup
-from t2v_studio.ui.components import evidence, manim_view, player, written_prompts
+from t2v_studio.ui.components import evidence, manim_view, player, scene_details, written_prompts
 from t2v_studio.ui.notices import guarded
 from t2v_studio.ui.page import OFF, ON, QUIET, Page, target
+from t2v_studio.ui.wording import FIELDS, choice
 from t2v_studio.workspace import new_id
 
 ARMS = {
@@ -27,18 +28,12 @@ ARMS = {
 FORMATS = ("svg", "pdf", "png")
 
 
-def verdict_chip(verdict: str) -> str:
-    return markup.chip(
-        "looks right" if verdict == "ok" else verdict.replace("_", " "), "good" if verdict == "ok" else "warn"
-    )
-
-
 def summary(record: VideoRecord) -> str:
     """Title and a line of chips."""
     engines = ", ".join(dict.fromkeys(scene.engine for scene in record.scenes))
     arm = ARMS.get(record.arm, record.arm)
     chips = [
-        verdict_chip(record.verdict),
+        scene_details.verdict_chip(record.verdict),
         markup.chip(markup.duration(record.duration_s)),
         markup.chip(f"{record.width} × {record.height}"),
         markup.chip(f"{record.fps:g} frames/s"),
@@ -48,24 +43,20 @@ def summary(record: VideoRecord) -> str:
     return f'<h2 class="t2-title">{markup.text(record.plan.topic)}</h2><div class="t2-row">{"".join(chips)}</div>'
 
 
-LABELS = {
-    "fps": "Frames a second",
-    "rag_mode": "Retrieval",
-    "rag_top_k": "Passages a scene",
-    "rag_query": "One query",
+LABELS = FIELDS | {
     "book_ids": "Books",
-    "course_few_shot": "Worked examples",
-    "fallback_local_on_fail": "Local fallback",
-    "show_sources": "Sources in picture",
-    "course_template": "Template",
-    "model_id": "Model",
-    "use_llm_planner": "Language model plans",
-    "lora_prompt_profile": "Prompt profile",
-    "cfg_cutoff": "Guidance ends after",
+    "width": "Width",
+    "height": "Height",
+    "use_llm_planner": "A language model plans",
+    "planner_model_id": "Plan written by",
     "prompt_writer": "Prompts written by",
-    "manim_scenes": "Scenes",
+    "text_overlay": "Words over the picture",
+    "diagram_lock": "Held to one flat diagram",
+    "retries": "Bad scenes drawn again",
+    "manim_scenes": "Scenes by",
     "manim_model_id": "Scenes written by",
     "manim_adapter": "With the LoRA",
+    "evidence_room": "Tokens kept for evidence",
 }
 
 
@@ -74,96 +65,37 @@ def treated(record: VideoRecord) -> bool:
     return record.plan.retrieval is not None or bool(record.plan.sources)
 
 
-def _plain(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
 def settings_table(record: VideoRecord) -> str:
     """Everything that was asked and everything that was chosen."""
-    engine = record.request.engine
-    hidden = {"plan", "use_rag", "manim_code"} | (set() if engine == "diffusion" else set(DIFFUSION_FIELDS))
-    hidden |= set() if engine == "manim" else set(MANIM_FIELDS)
-    asked = record.request.model_dump(mode="json", exclude=hidden, exclude_none=True)
-    asked = {name: value for name, value in asked.items() if value != ""}
-    rows: list[tuple[str, Any]] = [("Uses books", _plain(treated(record)))]
-    rows += [(LABELS.get(name, name.replace("_", " ").capitalize()), _plain(value)) for name, value in asked.items()]
-    rows += [
+    rows: list[tuple[str, Any]] = [("Uses books", scene_details.plain(treated(record)))]
+    made = [
         ("Made", markup.day(record.created_at)),
         ("Frames", f"{record.frames:,}"),
         ("Id", record.id),
         ("SHA-256", record.video_sha256),
     ]
     return (
-        f'<div class="t2-columns">{markup.facts(rows)}</div>'
-        + scenes_table(record)
-        + _drawn_with(record)
+        f'<div class="t2-columns">{markup.facts([*rows, *asked(record), *made])}</div>'
+        + scene_details.scenes_table(record)
+        + scene_details.checked()
+        + scene_details.machine(record)
         + _planner(record)
+        + scene_details.prompts(("", record))
         + written_prompts.prompts(record.plan)
     )
 
 
-def scenes_table(record: VideoRecord) -> str:
-    """A row a scene: what drew it, with which settings, what was tried before, and how near to the card's limit."""
-    titles = {scene.id: scene.title for scene in record.plan.scenes}
-    diffusion = any(scene.details.get("sampling") for scene in record.scenes)
-    heads = ["Scene", "Engine", "Seed", "Length", "Verdict"] + ["Settings", "Tokens", "Share of limit"] * diffusion
-    tried = any(scene.retries for scene in record.scenes)
-    rows = []
-    for one in record.scenes:
-        engine = one.engine + (f" {one.model}" if one.model not in ("", one.engine) else "")
-        engine += f" (instead of {one.fallback})" if one.fallback else ""
-        cells = [*map(markup.text, (titles.get(one.id, one.id), engine, one.seed, markup.duration(one.duration_s)))]
-        cells.append(verdict_chip(one.verdict))
-        if diffusion:
-            cells += [markup.text(text) for text in (_sampled(one), _tokens(one), _share(one))]
-        rows.append([*cells, *([markup.text(_tries(one))] if tried else [])])
-    return markup.table([*heads, *(["Tried before"] if tried else [])], rows, caption="Scenes")
-
-
-def _sampled(scene: SceneRecord) -> str:
-    """Steps, guidance and LoRA of a scene, and what a retry changed."""
-    sampling, adapter = scene.details.get("sampling") or {}, scene.details.get("adapter") or {}
-    said = [f"{sampling['steps']} steps", f"guidance {sampling['guidance']:g}"] if sampling else []
-    said += [f"LoRA at {adapter['scale']:g}"] if adapter.get("scale") else []
-    said += [
-        f"{name.replace('_', ' ')} {_plain(value)}" for name, value in scene.settings.items() if name not in sampling
+def asked(record: VideoRecord) -> list[tuple[str, str]]:
+    """The request's fields that its engine reads, with what was chosen for those that were left open."""
+    engine = record.request.engine
+    hidden = {"plan", "use_rag", "manim_code"} | (set() if engine == "diffusion" else set(DIFFUSION_FIELDS))
+    hidden |= set() if engine == "manim" else set(MANIM_FIELDS)
+    found = record.request.model_dump(mode="json", exclude=hidden, exclude_none=True)
+    return [
+        (LABELS.get(name, name.replace("_", " ").capitalize()), choice(name, scene_details.plain(value)))
+        for name, value in found.items()
+        if value != ""
     ]
-    return ", ".join(said)
-
-
-def _tokens(scene: SceneRecord) -> str:
-    tokens = scene.details.get("tokens") or {}
-    return f"{tokens['prompt']} of {tokens['limit']}" if tokens else ""
-
-
-def _share(scene: SceneRecord) -> str:
-    """The share of the card's physical limit, where one is known."""
-    limit = scene.details.get("limit") or {}
-    return f"{100 * limit['share']:.0f} %" if limit.get("share") else ""
-
-
-def _tries(scene: SceneRecord) -> str:
-    """Each earlier try with its cause and what was done."""
-    return "; ".join(
-        ": ".join(dict.fromkeys(str(one[name]) for name in ("cause", "verdict", "next") if one.get(name))).replace(
-            "_", " "
-        )
-        for one in scene.retries
-    )
-
-
-def _drawn_with(record: VideoRecord) -> str:
-    """Plan of memory and speed switches of the first scene that diffusion drew; they hold for the whole video."""
-    details = next((scene.details for scene in record.scenes if scene.details.get("memory")), None)
-    if details is None:
-        return ""
-    switches = "; ".join(
-        f"{name.replace('_', ' ')}: {_plain(how)}" for name, how in (details.get("switches") or {}).items()
-    )
-    said = f"Memory: {details['memory']['plan']}. {switches.capitalize()}" + ("." if switches else "")
-    return f'<p class="t2-muted">{markup.text(said)}</p>'
 
 
 def _planner(record: VideoRecord) -> str:

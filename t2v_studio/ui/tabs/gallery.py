@@ -9,7 +9,7 @@ import gradio as gr
 
 from t2v_studio.studio import Studio
 from t2v_studio.ui import markup
-from t2v_studio.ui.components import pair_view, player, result_view
+from t2v_studio.ui.components import pair_view, player, result_view, scene_details
 from t2v_studio.ui.notices import guarded
 from t2v_studio.ui.page import QUIET, TO_TOP, Page
 
@@ -39,7 +39,7 @@ def _card(studio: Studio, row: dict[str, Any], chosen: str) -> str:
     return (
         f'<button type="button" class="t2-card" data-act="video" data-id="{markup.text(row["id"])}" aria-pressed="{str(row["id"] == chosen).lower()}">'
         f"{picture}<div><b>{markup.text(name)}</b><small>{markup.text(details)}</small>"
-        f'<span class="t2-row">{result_view.verdict_chip(str(row.get("verdict") or ""))}<small>{markup.text(markup.day(row.get("created_at")))}</small></span></div></button>'
+        f'<span class="t2-row">{scene_details.verdict_chip(str(row.get("verdict") or ""))}<small>{markup.text(markup.day(row.get("created_at")))}</small></span></div></button>'
     )
 
 

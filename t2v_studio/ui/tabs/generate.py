@@ -143,15 +143,16 @@ class _Flow:
         )
 
         @guarded
-        def from_record(what: dict[str, Any] | None) -> Any:
+        def from_record(what: dict[str, Any] | None, told: str, following: str) -> Any:
             if not what:
                 return gr.skip()
+            gone = "" if is_read(told, following) else gr.skip()
             if what["kind"] == "redraw":
                 job = self.studio.job(what["id"])
                 rest = [gr.skip()] * (len(self.plan.outputs) + len(self.inputs))
                 return (gr.Tabs(selected=NAME), job.id, status_of(job), "", busy(), gr.skip(), "", "", *rest)
             if what["kind"] == "adapter":
-                return self._with_adapter(what["fields"], outputs)
+                return self._with_adapter(what["fields"], outputs, gone)
             record = self.studio.video(what["id"])
             asked = diffusion_wiring.as_made(self.studio, record, form.values_of(record.request))
             asked["use_rag"] = result_view.treated(record)
@@ -180,20 +181,36 @@ class _Flow:
                 )
             gr.Info("The form holds the settings of that video. Change what you like, then Generate.")
             plan = self.plan.show(record.plan, [], codes=record.request.manim_code)
-            return (gr.Tabs(selected=NAME), *[gr.skip()] * 7, *plan, *diffusion_wiring.shown(self.studio, asked))
+            return (
+                gr.Tabs(selected=NAME),
+                gr.skip(),
+                gone,
+                *[gr.skip()] * 5,
+                *plan,
+                *diffusion_wiring.shown(self.studio, asked),
+            )
 
         self.page.again.change(
-            from_record, self.page.again, [self.page.tabs, *outputs, *self.plan.outputs, *self.inputs], **QUIET
+            from_record,
+            [self.page.again, self.status, self.following],
+            [self.page.tabs, *outputs, *self.plan.outputs, *self.inputs],
+            **QUIET,
         ).then(None, None, None, js=TO_OUTCOME)
 
-    def _with_adapter(self, fields: dict[str, Any], outputs: list[Any]) -> Any:
+    def _with_adapter(self, fields: dict[str, Any], outputs: list[Any], status: Any) -> Any:
         """The form with what a training says of its adapter; all else stays as it is."""
         values = {name: fields[name] for name in form.NAMES if name in fields}
         shown = diffusion_wiring.shown(self.studio, values)
         changed = dict(zip(values, shown, strict=True))
         gr.Info("The form uses it now. Type a topic, then Generate.")
-        rest = [gr.skip()] * (len(outputs) + len(self.plan.outputs))
-        return (gr.Tabs(selected=NAME), *rest, *(changed.get(name, gr.skip()) for name in form.NAMES))
+        rest = [gr.skip()] * (len(outputs) - 2 + len(self.plan.outputs))
+        return (
+            gr.Tabs(selected=NAME),
+            gr.skip(),
+            status,
+            *rest,
+            *(changed.get(name, gr.skip()) for name in form.NAMES),
+        )
 
     # --- following ---------------------------------------------------------------------------
     def wire_following(self, result: result_view.ResultView, pair: pair_view.PairView) -> None:
@@ -252,6 +269,7 @@ class _Flow:
             trigger_mode="once",
             **QUIET,
         )
+        self._wire_going_on()
         self.status.click(cancel, None, self.status, **QUIET).then(
             cancelled, self.following, [self.status, self.page.rows], **QUIET
         )
@@ -263,6 +281,25 @@ class _Flow:
             outputs,
             **QUIET,
         )
+
+    def _wire_going_on(self) -> None:
+        """How the last job ended is told until the person chooses something else, after a reload too."""
+        put_away = gr.State("")
+
+        @guarded
+        def go_on(told: str, job_id: str, came: Film) -> Any:
+            if not is_read(told, job_id):
+                return gr.skip()
+            return "" if came else EMPTY, target("put away", "")
+
+        @guarded
+        def forget(kept: dict[str, Any] | None) -> Any:
+            return {**(kept or {}), "job": ""}
+
+        choices = [self.controls[name].input for name in form.NAMES]
+        told = [self.status, self.following, self.done]
+        gr.on(choices, go_on, told, [self.status, put_away], trigger_mode="always_last", **QUIET)
+        put_away.change(forget, self.kept, self.kept, **QUIET)
 
     # --- a reload ----------------------------------------------------------------------------
     def wire_restoring(self) -> None:
@@ -374,6 +411,11 @@ def status_of(job: Job) -> str:
     )
 
 
+def is_read(told: str, following: str) -> bool:
+    """Whether the status tells how an earlier job ended, and no other one is followed."""
+    return not following and "t2-notice" in (told or "")
+
+
 def preview_of(studio: Studio, job: Job) -> str:
     """The picture that the job last named, carried in the page; it must lie in outputs."""
     if not job.preview or job.ended:
@@ -404,6 +446,6 @@ def restored(studio: Studio, values: Any) -> list[Any]:
     }
     for name in diffusion_wiring.LISTED:
         values[name] = form.known(lists[name], values[name])
-    if values["adapter"]:
-        values["lora_scale"] = diffusion_form.scale_of(studio, values["adapter"], values["lora_scale"])
+    if not isinstance(values["lora_scale"], str):  # as a slider left it in a browser of an earlier version
+        values["lora_scale"] = form.shown(values["lora_scale"])
     return [gr.Dropdown(lists[name], value=values[name]) if name in lists else values[name] for name in form.NAMES]

@@ -78,7 +78,7 @@ def _form(studio: Studio) -> dict[str, Any]:
         "criterion": gr.Dropdown(criteria, value=[], multiselect=True, label="On these criteria", info="Each must reach the score. None: the mean of all five.", elem_id="manifest-criterion"),
         "topic": gr.Dropdown([], value=[], multiselect=True, label="Topics", info="None: all.", elem_id="manifest-topic"),
         "engine": gr.Dropdown(list(form.choices("engine")), value=[], multiselect=True, label="Engines", info="None: all.", elem_id="manifest-engine"),
-        "verdict": gr.Dropdown([(name.replace("_", " "), name) for name in VERDICTS], value=[], multiselect=True, label="Verdicts", info="None: those that look right.", elem_id="manifest-verdict"),
+        "verdict": gr.Dropdown([(name.replace("_", " "), name) for name in VERDICTS], value=[], multiselect=True, label="Verdicts", info="None: those that passed the frame check.", elem_id="manifest-verdict"),
     }  # fmt: skip
     with gr.Accordion("What stays out", open=False):
         fields["include"] = gr.CheckboxGroup(

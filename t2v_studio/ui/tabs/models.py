@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import gradio as gr
@@ -17,6 +18,10 @@ from t2v_studio.ui.page import QUIET, Page, busy
 NAME, LABEL, ORDER = "models", "Models", 80
 KINDS = ("download", "convert_model")
 NO_PLAN: dict[str, str] = {}
+OLD = timedelta(days=1)
+"""A failure is told until then, unless something comes after it."""
+TO_QUESTION = """() => document.querySelector("#models-question .t2-notice")?.scrollIntoView({block: "center"})"""
+"""Script that shows what was asked, however far down its button stands."""
 INTRO = (
     '<p class="t2-muted">Diffusion needs a model on this disk, and a graphics card to run it in a useful time. '
     "The tiny models need neither: they show the whole path in seconds, with pictures that mean nothing.</p>"
@@ -36,36 +41,45 @@ def _build_models(page: Page) -> None:
     studio = page.studio
     gr.HTML(INTRO, apply_default_css=False)
     status = gr.HTML("", js_on_load=markup.CLICKS, elem_id="models-status", apply_default_css=False)
+    question = gr.HTML("", js_on_load=markup.CLICKS, elem_id="models-question", apply_default_css=False)
     table = gr.HTML(markup.OPENING, js_on_load=markup.CLICKS, elem_id="models-table", apply_default_css=False)
     with gr.Accordion("Disk", open=True, elem_id="models-disk"):
         cache = gr.HTML(markup.OPENING, js_on_load=markup.CLICKS, elem_id="models-cache", apply_default_css=False)
     shown_plan = gr.State(NO_PLAN)
-    following = gr.State("")
+    following, read = gr.State(""), gr.State("")
     outputs = [following, status, table, cache, shown_plan]
 
-    def look(plan: dict[str, str]) -> tuple[Any, ...]:
-        """Values of `outputs`. A plan that a person reads stays on show, whatever else has changed."""
+    def look(plan: dict[str, str], read_id: str = "") -> tuple[Any, ...]:
+        """Values of `outputs`. A plan that a person reads stays on show, whatever else has changed.
+
+        read_id: the ended job whose failure the person has read, and gone on.
+        """
         job = newest(studio)
+        told = "" if job and (job.id == read_id or is_over(studio, job)) else status_of(job)
         disk = (gr.skip(), gr.skip()) if plan else (cache_of(studio), NO_PLAN)
-        return (job.id if job and not job.ended else "", status_of(job), table_of(studio), *disk)
+        return (job.id if job and not job.ended else "", told, table_of(studio), *disk)
 
     @guarded
     def act(plan: dict[str, str], event: gr.EventData) -> Any:
-        """A button of the table."""
+        """A button of the table, or of the question that one of its buttons asks."""
         sent = event._data or {}
         name, what = str(sent.get("model", "")), str(sent.get("act", ""))
+        before, asked = newest(studio), ""
         if what == "download":
+            asked = question_of(studio, name)
+        elif what == "fetch":
             studio.models.submit_download(name)
         elif what == "convert":
             studio.models.submit_convert(name)
         elif what in ("pin", "unpin"):
             studio.models.pin(name, what == "pin")
-        else:
+        elif what != "later":
             raise InputError("unknown_act", "That button is not known.", "Reload the page.")
-        return (*look(plan), busy(), "")
+        gone_by = before.id if before and before.ended else ""
+        return (*look(plan, gone_by), asked, gone_by, busy(), "")
 
     @guarded
-    def clean(plan: dict[str, str], event: gr.EventData) -> Any:
+    def clean(plan: dict[str, str], read_id: str, event: gr.EventData) -> Any:
         """The disk panel: show a plan, drop it, or carry out the one on show."""
         sent = str((event._data or {}).get("act", ""))
         if sent in ("prune", "purge", "doubles"):
@@ -75,33 +89,60 @@ def _build_models(page: Page) -> None:
         if sent == "delete" and plan:
             studio.models.cache_delete(plan["token"], plan["depth"])  # type: ignore[arg-type]
             gr.Info("Deleted. The space is free again.")
-        return look(NO_PLAN)
+        return look(NO_PLAN, read_id)
 
     @guarded
     def cancel(event: gr.EventData) -> str:
         return status_of(studio.cancel(str((event._data or {}).get("job", ""))))
 
     @guarded
-    def follow(job_id: str, plan: dict[str, str]) -> Any:
+    def follow(job_id: str, plan: dict[str, str], read_id: str) -> Any:
         if not job_id:
             return gr.skip()
         job = studio.job(job_id)
-        return look(plan) if job.ended else (job_id, status_of(job), *[gr.skip()] * 3)
+        return look(plan, read_id) if job.ended else (job_id, status_of(job), *[gr.skip()] * 3)
 
     in_turn = {**QUIET, "concurrency_id": "models", "concurrency_limit": 1}
-    table.click(act, shown_plan, [*outputs, page.timer, page.rows], trigger_mode="once", **in_turn)
-    cache.click(clean, shown_plan, outputs, trigger_mode="once", **in_turn)
+    acted = [*outputs, question, read, page.timer, page.rows]
+    table.click(act, shown_plan, acted, trigger_mode="once", **in_turn).then(None, None, None, js=TO_QUESTION)
+    question.click(act, shown_plan, acted, trigger_mode="once", **in_turn)
+    cache.click(clean, [shown_plan, read], outputs, trigger_mode="once", **in_turn)
     status.click(cancel, None, status, **QUIET)
-    page.rows.change(follow, [following, shown_plan], outputs, trigger_mode="once", **in_turn)
-    page.on_load(guarded(look), shown_plan, outputs)
+    page.rows.change(follow, [following, shown_plan, read], outputs, trigger_mode="once", **in_turn)
+    page.on_load(guarded(look), [shown_plan, read], outputs)
     if page.tab is not None:
-        page.tab.select(guarded(look), shown_plan, outputs, **in_turn)
+        page.tab.select(guarded(look), [shown_plan, read], outputs, **in_turn)
 
 
 def newest(studio: Studio) -> Job | None:
     """The download or conversion that runs, else the last one that failed or was cancelled."""
     jobs = [job for job in studio.jobs(limit=100) if job.kind in KINDS]
     return next((job for job in jobs if not job.ended), jobs[0] if jobs else None)
+
+
+def is_over(studio: Studio, job: Job) -> bool:
+    """Whether how a job ended is of no interest any more: what it was to bring is here, or it is long ago."""
+    if not job.ended or job.state == "succeeded":
+        return False
+    rows = [*studio.models.rows(), *studio.models.chat_rows()]
+    row: dict[str, Any] = next((row for row in rows if row["name"] == job.spec.get("model")), {})
+    ended = markup.moment(job.ended_at)
+    old = ended is not None and datetime.now(UTC) - ended > OLD
+    return old or bool(row.get("here" if job.kind == "download" else "converted"))
+
+
+def question_of(studio: Studio, name: str) -> str:
+    """Size and free disk, before anything is fetched; no way on where it would not fit."""
+    found = studio.models.to_fetch(name)
+    size, free, needs = (f"{found[key] / 1e9:.1f} GB" for key in ("bytes", "free", "needs"))
+    later = markup.button("Not now", "later", model=found["name"])
+    if found["free"] < found["needs"] and not found["begun"]:
+        lacking = f"{needs} must be free on the disk of {found['folder']}, and {free} are. Free some below, or take a smaller model."
+        return markup.notice(f"{found['title']} does not fit.", lacking, "warn") + f'<p class="t2-under">{later}</p>'
+    begun = " A part of it is here already, and is not fetched again." if found["begun"] else ""
+    facts = f"It takes up to {size} in {found['folder']}; {free} are free on that disk.{begun}"
+    sure = markup.button(f"Fetch {size}", "fetch", kind="primary", model=found["name"])
+    return markup.notice(f"Fetch {found['title']}?", facts, "info") + f'<p class="t2-row t2-under">{sure}{later}</p>'
 
 
 def status_of(job: Job | None) -> str:
