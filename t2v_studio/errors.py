@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -81,3 +82,32 @@ def unknown_name(field: str, name: str, known: list[str]) -> InputError:
     near = get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f'Did you mean "{near[0]}"?' if near else f"Use one of: {', '.join(sorted(known))}."
     return InputError("unknown_name", f'{field}: "{name}" is not known.', hint)
+
+
+def in_words(error: Mapping[str, Any]) -> tuple[str, str]:
+    """What is wrong with a value, and what to do, of one of pydantic's `errors()`; without a full stop and the field's name."""
+    kind, context, value = error["type"], error.get("ctx") or {}, error.get("input")
+    shown = f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else f'"{str(value)[:60]}"'
+    bound = next(
+        (context[name] for name in ("le", "lt", "ge", "gt", "max_length", "min_length") if name in context), ""
+    )
+    limit = f"{bound:g}" if isinstance(bound, int | float) else str(bound)
+    number = "whole number" if str(kind).startswith("int") else "number"
+    known = {
+        "less_than_equal": (f"{shown} is too much, the most is {limit}", f"Give {limit} or less."),
+        "less_than": (f"{shown} is too much, it must be less than {limit}", f"Give less than {limit}."),
+        "greater_than_equal": (f"{shown} is too little, the least is {limit}", f"Give {limit} or more."),
+        "greater_than": (f"{shown} is too little, it must be more than {limit}", f"Give more than {limit}."),
+        "finite_number": (f"{shown} is no finite number", "Give a number."),
+        "string_too_long": (f"the text has {len(str(value))} characters, the most is {limit}", "Shorten it."),
+        "string_too_short": ("the text is empty" if value == "" else "the text is too short", f"Write {limit} or more characters."),
+        "literal_error": (f"{shown} is not known", f"Use {context.get('expected', 'another')}."),
+        "missing": ("it is missing", "Give it."),
+    }  # fmt: skip
+    if kind in known:
+        return known[kind]
+    if kind in ("int_parsing", "int_type", "int_from_float", "float_parsing", "float_type"):
+        return f"{shown} is no {number}", f"Give a {number}."
+    if kind in ("bool_parsing", "bool_type"):
+        return f"{shown} is neither true nor false", "Use true or false."
+    return str(error["msg"]).removeprefix("Value error, "), "Correct it and try again."

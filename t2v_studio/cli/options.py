@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from t2v_studio.cli.output import note
-from t2v_studio.errors import InputError
+from t2v_studio.cli.unused import flag, unused
+from t2v_studio.errors import BusyError, InputError, StudioError
 from t2v_studio.production.request import DIFFUSION_FIELDS, LENGTHS, MANIM_FIELDS, VideoRequest, parse_request
 from t2v_studio.studio import Studio
 
 _NOT_FLAGS = {"plan", "manim_code", "evidence_room"}
-_ONLY_RAG = ("rag_query", "rag_top_k")
+_ONLY_RAG = ("rag_query", "rag_top_k", "rag_mode", "book_ids")
 _ONLY_ADAPTER = ("lora_scale", "lora_trigger")
+_NOT_KEPT = "A plan adds no LoRA to the catalogue; t2v generate and t2v pair do."
 
 LoraPath = Annotated[
     Path | None,
@@ -39,7 +42,7 @@ def with_request_flags(*without: str, convenient: bool = False) -> Callable[[Cal
 
     The command takes them as keyword arguments; a flag that was not given is None. Each has a
     T2V_ twin in the environment, which a flag overrules. convenient: also --lora-path and its like,
-    which `request_from` turns into fields.
+    which `requested` turns into fields.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -63,12 +66,9 @@ def with_flags(command: Callable[..., None], flags: list[inspect.Parameter]) -> 
 def _flag(name: str) -> inspect.Parameter:
     field = VideoRequest.model_fields[name]
     annotation: Any = field.annotation
-    flag = f"--{name.replace('_', '-')}"
-    names = [flag]
+    names = [flag(name)]
     if annotation is bool:
-        names = [f"{flag}/--no-{name.replace('_', '-')}"]
-    elif name == "book_ids":
-        names = ["--book"]
+        names = [f"{flag(name)}/--no-{name.replace('_', '-')}"]
     option = typer.Option(*names, envvar=f"T2V_{name.upper()}", help=_help(name))
     return optional(name, Annotated[annotation | None, option])
 
@@ -86,27 +86,64 @@ def _help(name: str) -> str:
     return text
 
 
-def request_from(context: typer.Context, studio: Studio, values: dict[str, Any], **fixed: Any) -> VideoRequest:
-    """The request that the given flags make; the environment yields where flags would exclude each other."""
+@contextmanager
+def requested(
+    context: typer.Context, studio: Studio, values: dict[str, Any], *, makes: bool = True, **fixed: Any
+) -> Iterator[VideoRequest]:
+    """The request that the given flags make; the environment yields where flags would exclude each other.
+
+    Flags that do nothing are said. Within, the LoRA of --lora-path is in the catalogue; it stays there unless it is
+    refused. makes: whether the command makes a video; without it the LoRA goes again.
+    """
+    given, lora = _given(context, studio, values, fixed)
+    request = _parsed(context, given | fixed)
+    for notice in unused(request, {name for name in values if typed(context, name)}, makes=makes):
+        note(f"note: {notice}")
+    if lora is None:
+        yield request
+        return
+    with _joined(studio, *lora, request.model_id, makes) as adapter:
+        yield _parsed(context, given | fixed | {"adapter": adapter})
+
+
+def _given(
+    context: typer.Context, studio: Studio, values: dict[str, Any], fixed: dict[str, Any]
+) -> tuple[dict[str, Any], tuple[Path, str] | None]:
+    """Fields of a request as flags and environment give them, and the LoRA that --lora-path and its like name."""
     given = {name: value for name, value in values.items() if value is not None and value != []}
     lengths = [name for name in LENGTHS if name in given and typed(context, name)]
     if lengths:
         given = {name: value for name, value in given.items() if name not in LENGTHS or name in lengths}
-    _convenient(context, studio, given)
+    lora = _convenient(context, studio, given)
     if given.get("preset") and typed(context, "preset"):
         rows = {row["name"]: row for row in studio.diffusion.presets()}
         _yield(context, given, rows.get(given["preset"], {}).get("sets", {}))
-    if not (given | fixed).get("use_rag"):
+    asked = given | fixed
+    if not asked.get("use_rag"):
         _yield(context, given, _ONLY_RAG)
-    if (given | fixed).get("engine") != "diffusion":
+    if not asked.get("use_llm_planner"):
+        _yield(context, given, ("planner_model_id",))
+    if asked.get("engine") != "diffusion":
         _yield(context, given, DIFFUSION_FIELDS)
-    if (given | fixed).get("engine") != "manim":
+    if asked.get("engine") != "manim":
         _yield(context, given, MANIM_FIELDS)
     if not given.get("adapter"):
         _yield(context, given, _ONLY_ADAPTER)
     if fixed.get("plan") is not None:
         _yield(context, given, ("use_llm_planner",))
-    return parse_request(given | fixed)
+    return given, lora
+
+
+def _parsed(context: typer.Context, data: dict[str, Any]) -> VideoRequest:
+    """Raises InputError that names the flag, or the variable of the environment."""
+    try:
+        return parse_request(data)
+    except InputError as error:
+        name = str(error.details.get("field", ""))
+        if name not in data or name in _NOT_FLAGS:
+            raise
+        said = flag(name) if typed(context, name) else f"T2V_{name.upper()}"
+        raise InputError(error.code, f"{said}{error.message.removeprefix(name)}", error.hint) from error
 
 
 def _yield(context: typer.Context, given: dict[str, Any], names: Iterable[str]) -> None:
@@ -116,8 +153,8 @@ def _yield(context: typer.Context, given: dict[str, Any], names: Iterable[str]) 
             del given[name]
 
 
-def _convenient(context: typer.Context, studio: Studio, given: dict[str, Any]) -> None:
-    """Turn the convenient flags into fields of a request, in place."""
+def _convenient(context: typer.Context, studio: Studio, given: dict[str, Any]) -> tuple[Path, str] | None:
+    """Turn the convenient flags into fields of a request, in place. Path and weight name of a LoRA that is to join."""
     path, weights, strict = (given.pop(name, None) for name in _CONVENIENT)
     if strict:
         fallback = given.get("fallback_local_on_fail") and typed(context, "fallback_local_on_fail")
@@ -138,12 +175,33 @@ def _convenient(context: typer.Context, studio: Studio, given: dict[str, Any]) -
     if path is not None and given.get("adapter"):
         raise InputError("usage", "--lora-path and --adapter exclude each other.", "Leave one of them out.")
     if path is not None:
-        row = studio.adapters.adopt(path.expanduser(), weight_name=weights or "")
-        given["adapter"] = row["id"]
-        for notice in row["notices"]:
-            note(f"note: {notice}")
-    elif given.get("adapter") and diffusion:
+        given["adapter"] = "--lora-path"  # its id, once it is in the catalogue
+        return path.expanduser(), weights or ""
+    if given.get("adapter") and diffusion:
         given["adapter"] = studio.adapters.row(given["adapter"])["id"]
+    return None
+
+
+@contextmanager
+def _joined(studio: Studio, path: Path, weight_name: str, model: str, keeps: bool) -> Iterator[str]:
+    """A LoRA file in the catalogue, by its id. Where it was not there before, and is refused or not kept, it goes again."""
+    row = studio.adapters.adopt(path, weight_name=weight_name, used_on=model)
+    notices = row["notices"] if keeps or not row["new"] else [*row["notices"], _NOT_KEPT]
+    for notice in notices:
+        note(f"note: {notice}")
+    stays = keeps
+    try:
+        yield row["id"]
+    except StudioError as error:
+        stays = stays and not error.code.startswith("adapter_")
+        if row["new"] and error.code == "adapter_scale" and "low" in error.details:  # its hint is to edit the card
+            hint = "Give {low:g} to {high:g}, or add the file first, with limits of its own: t2v adapters add FILE"
+            raise InputError(error.code, error.message, hint.format(**error.details)) from error
+        raise
+    finally:
+        if row["new"] and not stays:
+            with suppress(BusyError):  # somebody else took it up meanwhile
+                studio.adapters.remove(row["id"])
 
 
 def typed(context: typer.Context, name: str) -> bool:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from t2v_studio.cli.models import asker
-from t2v_studio.cli.options import request_from, typed, with_request_flags
+from t2v_studio.cli.options import requested, typed, with_request_flags
 from t2v_studio.cli.output import JsonFlag, follow, note, print_json, say, table
 from t2v_studio.errors import InputError
 from t2v_studio.planning.plan import ScenePlan, Written, parse_plan, read_plan
 from t2v_studio.production.record import VideoRecord
-from t2v_studio.production.request import VideoRequest
+from t2v_studio.production.request import VideoRequest, unread
 from t2v_studio.studio import Studio
 
 PrintPrompt = Annotated[bool, typer.Option("--print-prompt", help="Print each scene's prompt as an engine gets it.")]
@@ -64,21 +65,39 @@ def plan(
 ) -> None:
     """Plan the scenes of a topic, with or without the library."""
     studio = Studio()
-    request = request_from(context, studio, values)
-    _clear_cache(studio, request, bool(prune_hf_cache), bool(purge_hf_cache), yes)
-    result = follow(studio, studio.submit_plan(request), json)
+    with requested(context, studio, values, makes=False) as request:
+        _clear_cache(studio, request, bool(prune_hf_cache), bool(purge_hf_cache), yes)
+        result = follow(studio, studio.submit_plan(request), json)
     scene_plan = parse_plan(result["plan"])
     if output:
         _write_plan(scene_plan, output)
     if json:
-        print_json(scene_plan.model_dump(mode="json"))
+        prompts = {"prompts": _prompts_of(scene_plan, result["prompts"])} if print_prompt else {}
+        print_json(scene_plan.model_dump(mode="json") | prompts)
     else:
         _show_plan(scene_plan, result["prompts"] if print_prompt else None)
-        if print_prompt and request.engine == "diffusion" and not result["prompts"]:
-            note(
-                "note: the model is not on this disk, so no tokenizer has read these prompts: what is added to them is missing."
-            )
-    _notices({"notices": [*result["ahead"], *result["notices"]]})
+    if print_prompt and not all(prompt["trimmed"] for prompt in result["prompts"]):
+        note("note: The prompts are not trimmed to the tokens that the model reads: its tokenizer is not on this disk.")
+    _notices({"notices": [*result["ahead"], *result["notices"]]}, unread(request))
+
+
+def _prompts_of(scene_plan: ScenePlan, rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Scene id to prompt and negative prompt: as the model's tokenizer reads them, or the plan's own where there is none."""
+    if not rows:
+        return {
+            scene.id: {"prompt": " ".join(scene.prompt.split()), "negative_prompt": scene.negative_prompt}
+            for scene in scene_plan.scenes
+        }
+    return {
+        row["scene"]: {
+            "prompt": row["text"],
+            "negative_prompt": row["negative"],
+            "trimmed": row["trimmed"],
+            **({"tokens": row["token_count"], "limit": row["limit"]} if row["trimmed"] else {}),
+            "left_out": [*row["dropped"], *row["evidence_dropped"]],
+        }
+        for row in rows
+    }
 
 
 def _clear_cache(studio: Studio, request: VideoRequest, prune: bool | None, purge: bool | None, yes: bool) -> None:
@@ -131,6 +150,9 @@ def _show_written(note: Written) -> None:
 
 def _show_prompt(prompt: dict[str, Any]) -> None:
     """One scene's prompt as the model gets it, with its tokens."""
+    if not prompt["trimmed"]:
+        say(f"   prompt (not trimmed to the model's tokens): {prompt['text']}\n   negative: {prompt['negative']}")
+        return
     dropped = f"; left out: {', '.join(prompt['dropped'])}" if prompt["dropped"] else ""
     cut = len(prompt["evidence_dropped"])
     dropped += f"; {cut} retrieved sentence{'s' if cut > 1 else ''} left out" if cut else ""
@@ -159,13 +181,13 @@ def generate(
         _alone(context, values, plan_file)
         again = studio.record_at(record)
         _clear_cache(studio, again.request, prune_hf_cache, purge_hf_cache, yes)
-        job = studio.submit_again(again, output=output)
+        said: list[str] = []
+        result = follow(studio, studio.submit_again(again, output=output), json)
     else:
-        request = _request(context, studio, values, plan_file)
-        _clear_cache(studio, request, prune_hf_cache, purge_hf_cache, yes)
-        _foretell(studio, request)
-        job = studio.submit_video(request, output=output)
-    result = follow(studio, job, json)
+        with requested(context, studio, values, **_lesson(values, plan_file)) as request:
+            _clear_cache(studio, request, prune_hf_cache, purge_hf_cache, yes)
+            said = _foretell(studio, request)
+            result = follow(studio, studio.submit_video(request, output=output), json)
     if print_prompt:
         result["prompts"] = _prompts(studio.video(result["id"]))
     if json:
@@ -175,7 +197,7 @@ def generate(
         tokens = f" ({prompts['tokens']} tokens)" if "tokens" in prompts else ""
         say(f"{scene_id}{tokens}: {prompts['prompt']}\n  negative: {prompts['negative_prompt']}")
     _show_video(result)
-    _notices(result)
+    _notices(result, said)
 
 
 def _prompts(record: VideoRecord) -> dict[str, dict[str, Any]]:
@@ -189,20 +211,24 @@ def _prompts(record: VideoRecord) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _foretell(studio: Studio, request: VideoRequest) -> None:
-    """Say before the run what diffusion will come to, and what is rounded; the local engine's notices come with its result."""
-    if request.engine == "diffusion":
-        for sentence in studio.diffusion.foretold(request):
-            note(f"note: {sentence}")
+def _foretell(studio: Studio, request: VideoRequest) -> list[str]:
+    """Say before the run what diffusion will come to, and what is rounded; the local engine's notices come with its
+    result. Every sentence that was said before the run."""
+    if request.engine != "diffusion":
+        return unread(request)
+    said = studio.diffusion.foretold(request)
+    for sentence in said:
+        note(f"note: {sentence}")
+    return said
 
 
-def _request(context: typer.Context, studio: Studio, values: dict[str, Any], plan_file: Path | None) -> VideoRequest:
+def _lesson(values: dict[str, Any], plan_file: Path | None) -> dict[str, Any]:
+    """The fields that a plan file fixes: the plan, and its topic where none is given. Raises InputError without a topic."""
     if plan_file is None:
         _need_topic(values)
-        return request_from(context, studio, values)
+        return {}
     scene_plan = read_plan(plan_file)
-    topic = values.pop("topic", None) or scene_plan.topic
-    return request_from(context, studio, values, topic=topic, plan=scene_plan)
+    return {"topic": values.get("topic") or scene_plan.topic, "plan": scene_plan}
 
 
 def _need_topic(values: dict[str, Any]) -> None:
@@ -237,17 +263,17 @@ def pair(
     """Make the same topic twice, without and with retrieval, alike in all else."""
     _need_topic(values)
     studio = Studio()
-    request = request_from(context, studio, values, use_rag=True)
-    _clear_cache(studio, request, prune_hf_cache, purge_hf_cache, yes)
-    _foretell(studio, request)
-    result = follow(studio, studio.submit_pair(request, output=output), json)
+    with requested(context, studio, values, use_rag=True) as request:
+        _clear_cache(studio, request, prune_hf_cache, purge_hf_cache, yes)
+        said = _foretell(studio, request)
+        result = follow(studio, studio.submit_pair(request, output=output), json)
     if json:
         print_json(result)
         return
     for arm in ("no_rag", "rag_semantic"):
         say(f"{arm}:")
         _show_video(result[arm])
-    _notices(result)
+    _notices(result, said)
 
 
 def _show_video(result: dict[str, Any]) -> None:
@@ -258,9 +284,11 @@ def _show_video(result: dict[str, Any]) -> None:
     say(f"record: {result['record']}")
 
 
-def _notices(result: dict[str, Any]) -> None:
+def _notices(result: dict[str, Any], said: Collection[str] = ()) -> None:
+    """said: before the run; not again."""
     for notice in result.get("notices", []):
-        note(f"note: {notice}")
+        if notice not in said:
+            note(f"note: {notice}")
 
 
 def figure(

@@ -93,7 +93,8 @@ def require_size(plan: FilePlan, base: str, name: str, family: str, row: dict[st
         known = BASES[base]
         wrong |= plan.blocks > known.blocks or plan.width not in (0, known.width)
     every = len(row["matched"]) + len(row["unmatched"]) + len(row["wrong_shape"])
-    counts = f" {len(row['matched'])} of its {every} layers match." if every else ""
+    there = "are there by name" if row["depth"] == "names" else "match"
+    counts = f" {len(row['matched'])} of its {every} layers {there}." if every else ""
     hint = "Name the model that it was made for, or choose another adapter."
     if wrong:
         raise InputError(

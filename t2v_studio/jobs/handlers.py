@@ -103,7 +103,7 @@ def _figure_rows(name: str, measured: dict[str, Any]) -> list[dict[str, Any]]:
 # --- planning ----------------------------------------------------------------------------------
 def plan(context: Context, job: Job) -> dict[str, Any]:
     """Spec: request. Result: plan, evidence, grounding, notices, ahead (what drawing it will come to), prompts
-    (each scene's as the model's tokenizer reads it; diffusion only)."""
+    (each scene's as the model's tokenizer reads it, or with trimmed False all of it; diffusion only)."""
     from t2v_studio.production.settle import seeded
 
     request = seeded(parse_request(job.spec["request"]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from t2v_studio.engines.base import Canvas, Engine
+from t2v_studio.errors import UnavailableError
 from t2v_studio.planning.plan import ScenePlan
 from t2v_studio.planning.planner import plan_topic
 from t2v_studio.production.request import VideoRequest
@@ -32,11 +33,21 @@ def foretold(request: VideoRequest, engine: Engine, settings: Settings) -> list[
 def prompts_ahead(
     request: VideoRequest, plan: ScenePlan, engine: Engine, settings: Settings
 ) -> tuple[list[str], list[dict[str, Any]]]:
-    """The sentences of `foretold` for a plan, and its prompts as the model's tokenizer reads them, where it has one."""
+    """The sentences of `foretold` for a plan, and its prompts as the model's tokenizer reads them, where it has one.
+
+    trimmed in a prompt's row is False where the model is not on this disk: then it is the whole of its parts.
+    """
     _, canvas, said = _ahead(request, plan, engine, settings)
-    final = getattr(engine, "final_prompts", None)
-    prompts = final(plan, canvas) if final else []
-    return [*said, *(notice for prompt in prompts for notice in prompt.notices)], [one.as_row() for one in prompts]
+    if getattr(engine, "final_prompts", None) is None:
+        return said, []
+    reader: Any = engine
+    try:
+        prompts, trimmed = reader.final_prompts(plan, canvas), True
+    except UnavailableError as error:
+        said.append(f"{error.message} {error.hint}".strip())
+        prompts, trimmed = reader.untrimmed_prompts(plan, canvas), False
+    said += [notice for prompt in prompts for notice in prompt.notices]
+    return said, [one.as_row() | {"trimmed": trimmed} for one in prompts]
 
 
 def _ahead(

@@ -295,6 +295,7 @@ def _record(
         notices=[
             *notices,
             *_adapter_notices(rendered),
+            *_compile_notices(request, rendered),
             *rendered.notices,
             *encoded.notices,
             *_verdict_notices(rendered.verdicts),
@@ -340,6 +341,15 @@ def _adapter_notices(rendered: Rendered) -> list[str]:
         said += f"; {worn['ignored']} tensors of its file are no LoRA that can be read"
     weak = "Its effect may be weak. " if 2 * worn["matched"] < every + worn["ignored"] / 2 else ""
     return [f"{said}. {weak}See: t2v adapters check {worn['id']}"]
+
+
+def _compile_notices(request: VideoRequest, rendered: Rendered) -> list[str]:
+    """Why blocks that were to be compiled are not, which shows itself once the model is loaded."""
+    if request.compile_blocks != "on":
+        return []
+    why = (str(scene.details.get("switches", {}).get("compile", "")) for scene in rendered.scenes)
+    off = next((one for one in why if one.startswith("off: ")), "")
+    return [f"--compile-blocks on did nothing: {off.removeprefix('off: ')}."] if off else []
 
 
 def _verdict_notices(verdicts: list[Verdict]) -> list[str]:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from t2v_studio.engines.diffusion.options import DiffusionOptions
 from t2v_studio.engines.diffusion.presets import Preset, preset
 from t2v_studio.engines.manim.options import ManimOptions
-from t2v_studio.errors import InputError
+from t2v_studio.errors import InputError, in_words, unknown_name
 from t2v_studio.planning.plan import ScenePlan
 
 LENGTHS = ("seconds", "frames", "scene_frames")
@@ -112,6 +112,14 @@ class VideoRequest(DiffusionOptions, ManimOptions, _Video):
         return ManimOptions(**{name: getattr(self, name) for name in MANIM_FIELDS})
 
 
+def unread(request: VideoRequest) -> list[str]:
+    """What of a request for another engine only diffusion reads, in a sentence."""
+    idle = [name for name, field in DiffusionOptions.model_fields.items() if getattr(request, name) != field.default]
+    if not idle or request.engine == "diffusion":
+        return []
+    return [f"Only --engine diffusion reads {', '.join('--' + name.replace('_', '-') for name in idle)}."]
+
+
 def _added(chosen: Preset, data: dict[str, Any]) -> dict[str, Any]:
     """What a preset adds where a request is made; nothing where one that already holds it is read again."""
     again = set(VideoRequest.model_fields) <= set(data)
@@ -119,12 +127,15 @@ def _added(chosen: Preset, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def parse_request(data: dict[str, Any]) -> VideoRequest:
-    """A request from flags or fields. Raises InputError that names the field."""
+    """A request from flags or fields. Raises InputError that names the field, in its details too."""
     try:
         return VideoRequest.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        text = f"{where}: {message}." if where else f"{message}."
-        raise InputError("bad_request", text, "Correct this field and try again.") from error
+        if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
+            raise unknown_name("request", where, list(VideoRequest.model_fields)) from error
+        message, hint = in_words(first)  # type: ignore[arg-type]
+        if not where:
+            raise InputError("bad_request", f"{message}.", hint) from error
+        raise InputError("bad_request", f"{where}: {message}.", hint, field=where) from error

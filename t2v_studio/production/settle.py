@@ -12,7 +12,7 @@ from t2v_studio.planning.language import english_notice
 from t2v_studio.planning.lesson import LessonRequest
 from t2v_studio.planning.plan import ScenePlan
 from t2v_studio.planning.timing import scene_frames
-from t2v_studio.production.request import LENGTHS, VideoRequest, parse_request
+from t2v_studio.production.request import LENGTHS, VideoRequest, parse_request, unread
 from t2v_studio.settings import Settings
 
 COURSE = {"width": 832, "height": 480, "fps": 10.0}
@@ -57,11 +57,11 @@ def settled(
     diffusion = engine.name == "diffusion"
     said: list[str] = []
     if diffusion:
-        request, worn = _named(request, settings), []
+        request = _named(request, settings)
         if not (recorded and request.lora_scale is not None):  # records of old versions left the LoRA open
-            request, worn = _with_adapter(request, engine)
+            request, said = _with_adapter(request, engine)
         request, untaken = _taken(request, engine)
-        said = worn + untaken
+        said = [*said, *untaken]
     options = request.diffusion() if diffusion else None
     usual = {**engine.default_canvas(options), **(_course(diffusion) if request.course_mode else {})}
     size, notices = _size(request, engine, usual, options)
@@ -139,10 +139,7 @@ def _remarks(request: VideoRequest, diffusion: bool) -> list[str]:
     found = [notice for name, text in fields if (notice := english_notice(name, text))]
     if diffusion:
         return [preset(request.preset).said(request), *found] if request.preset else found
-    idle = [name for name, field in DiffusionOptions.model_fields.items() if getattr(request, name) != field.default]
-    if idle and request.engine != "diffusion":
-        found.append(f"Only --engine diffusion reads {', '.join('--' + name.replace('_', '-') for name in idle)}.")
-    return found
+    return [*found, *unread(request)]
 
 
 def _size(

@@ -153,9 +153,26 @@ class DiffusionEngine:
         suits = preset(name).families if name else []
         if suits and family.name not in suits:
             found.append(f"Preset {name} is made for {', '.join(suits)}, and the model is {family.name}.")
+        found += self._idle_notices(canvas, family)
         for frames in dict.fromkeys(canvas.scene_frames):
             found += family.notices(frames, canvas.width, canvas.height, canvas.fps)
         return list(dict.fromkeys(found))
+
+    def _idle_notices(self, canvas: Canvas, family: Family) -> list[str]:
+        """Choices that the model takes and that will do nothing."""
+        from t2v_studio.engines.diffusion import limits, step_cache
+
+        found, options = [], canvas.options
+        if options is not None and options.step_cache != "off":
+            experts = sum(part.startswith("transformer") for part in family.part_names)
+            kind, why = step_cache.wanted(options.step_cache, canvas.steps or options.steps or 0, experts)
+            if kind == "off":
+                found.append(f"--step-cache {options.step_cache} does nothing here: {why.removeprefix('off: ')}.")
+        if self._settings.dtype and not limits.has_card():
+            found.append(
+                f"T2V_DTYPE={self._settings.dtype} does nothing here: it is for a card, and this machine has none."
+            )
+        return found
 
     def final_prompts(self, plan: ScenePlan, canvas: Canvas) -> list[FinalPrompt]:
         """Every scene's prompt as the model's own tokenizer reads it. Loads a tokenizer and nothing else."""
@@ -164,19 +181,25 @@ class DiffusionEngine:
         from t2v_studio.engines.diffusion.prompts import final_prompts
 
         options = canvas.options or DiffusionOptions()
-        family = self._family(options)
-        # Options that say the scale are settled (`of_adapter`): an empty trigger in them is none, whatever the card says.
-        card = self._card(options) if options.lora_scale is None else None
-        found = final_prompts(
-            plan,
-            options,
-            self._tokenizer(options),
-            family.text_tokens,
-            trigger=card.trigger if card else "",
-            profile=card.profile if card else "",
-        )
+        family, tokenizer = self._family(options), self._tokenizer(options)
+        found = final_prompts(plan, options, tokenizer, family.text_tokens, **self._words(options))
         self._read = (plan, canvas, found)
         return found
+
+    def untrimmed_prompts(self, plan: ScenePlan, canvas: Canvas) -> list[FinalPrompt]:
+        """`final_prompts` for a model that is not on this disk: nothing is left out, as no token can be counted."""
+        from t2v_studio.engines.diffusion.untrimmed import untrimmed_prompts
+
+        options = canvas.options or DiffusionOptions()
+        return untrimmed_prompts(plan, options, **self._words(options))
+
+    def _words(self, options: DiffusionOptions) -> dict[str, str]:
+        """Trigger and profile of the adapter's card, for options that leave them open.
+
+        Options that say the scale are settled (`of_adapter`): an empty trigger in them is none, whatever the card says.
+        """
+        card = self._card(options) if options.lora_scale is None else None
+        return {"trigger": card.trigger, "profile": card.profile} if card else {}
 
     # --- drawing -------------------------------------------------------------------------------
     def prepare(self, plan: ScenePlan, canvas: Canvas, report: PrepareReport) -> None:

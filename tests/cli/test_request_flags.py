@@ -1,0 +1,201 @@
+"""The flags of a video: a LoRA file that joins the catalogue or does not, flags that do nothing, values that cannot be."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner, Result
+
+from t2v_studio.cli.main import app
+from t2v_studio.errors import InputError
+
+sys.path.append(str(Path(__file__).parents[1] / "engines" / "diffusion"))
+
+SMALL = ("--width", "128", "--height", "128", "--scene-frames", "5")
+TINY = ("--topic", "gradient descent", "--engine", "diffusion", "--model-id", "tiny-wan", *SMALL, "--steps", "1")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("T2V_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("T2V_WORKER_THREADS", "1")
+    return tmp_path / "home"
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tiny_lora import write_lora
+
+    return write_lora(tmp_path_factory.mktemp("lora"), name="good.safetensors")
+
+
+def t2v(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [*map(str, arguments)])
+
+
+def listed() -> list[dict[str, Any]]:
+    return json.loads(t2v("adapters", "list", "--json").stdout)["adapters"]
+
+
+def wrong(result: Result) -> InputError:
+    assert isinstance(result.exception, InputError), result.output
+    return result.exception
+
+
+# --- --lora-path -------------------------------------------------------------------------------
+def broken(good: Path, folder: Path, how: str) -> Path:
+    tensors = load_file(good)
+    first = next(iter(tensors))
+    if how == "nan":
+        tensors[first][0, 0] = float("nan")
+    elif how == "huge":
+        tensors = {name: one * 1e25 for name, one in tensors.items()}
+    elif how == "names":
+        tensors = {name.replace("attn", "attx"): one for name, one in tensors.items()}
+    else:
+        tensors = {name: torch.ones((4, 36) if "lora_A" in name else (36, 4)) for name in tensors}
+    save_file(tensors, folder / f"{how}.safetensors")
+    return folder / f"{how}.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("how", "code"),
+    [
+        ("nan", "adapter_not_finite"),
+        ("huge", "adapter_out_of_range"),
+        ("names", "adapter_no_match"),
+        ("shape", "adapter_wrong_base"),
+    ],
+)
+@pytest.mark.parametrize("command", ["generate", "pair", "plan"])
+def test_a_refused_file_leaves_nothing_behind(good: Path, tmp_path: Path, command: str, how: str, code: str) -> None:
+    assert wrong(t2v(command, *TINY, "--lora-path", broken(good, tmp_path, how))).code == code
+    assert listed() == []
+
+
+def test_a_file_that_the_run_refuses_goes_again(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    far = wrong(t2v("generate", *TINY, "--lora-path", good, "--lora-scale", "2"))
+    assert far.code == "adapter_scale" and "add the file first" in far.hint and listed() == []
+    from t2v_studio.jobs.adapter_shelf import AdapterShelf
+
+    monkeypatch.setattr(AdapterShelf, "_require_fit", lambda *_: {"unmatched": [], "matched": []})
+    late = wrong(t2v("generate", *TINY, "--lora-path", broken(good, good.parent, "names")))
+    assert late.code == "adapter_no_match" and listed() == []
+
+
+def test_it_joins_only_where_the_other_flags_stand(good: Path) -> None:
+    assert "--cfg-cutoff" in wrong(t2v("generate", *TINY, "--lora-path", good, "--cfg-cutoff", "1.5")).message
+    assert listed() == []
+    made = t2v("generate", *TINY, "--lora-path", good)
+    assert made.exit_code == 0, made.output
+    (row,) = listed()
+    refused = t2v("generate", *TINY, "--lora-path", good, "--lora-scale", "2")
+    assert wrong(refused).code == "adapter_scale" and [one["id"] for one in listed()] == [row["id"]], (
+        "it was there before"
+    )
+
+
+def test_a_plan_reads_the_file_and_adds_nothing(good: Path) -> None:
+    done = t2v("plan", *TINY, "--lora-path", good, "--lora-trigger", "inkstyle", "--print-prompt", "--json")
+    assert done.exit_code == 0 and listed() == [] and "A plan adds no LoRA" in done.stderr
+    first = next(iter(json.loads(done.stdout)["prompts"].values()))
+    assert first["prompt"].startswith("inkstyle, Academic infographic")
+    t2v("adapters", "add", good)
+    again = t2v("plan", *TINY, "--lora-path", good)
+    assert len(listed()) == 1 and "A plan adds no LoRA" not in again.stderr, "one that was there stays"
+
+
+# --- prompts -----------------------------------------------------------------------------------
+def test_the_prompts_of_a_plan_stand_in_its_json() -> None:
+    read = json.loads(t2v("plan", *TINY, "--print-prompt", "--json").stdout)
+    assert set(read["prompts"]) == {scene["id"] for scene in read["scenes"]}
+    first = next(iter(read["prompts"].values()))
+    assert first["trimmed"] and 0 < first["tokens"] <= first["limit"] == 512 and first["negative_prompt"]
+    own = json.loads(t2v("plan", "--topic", "gradient descent", "--print-prompt", "--json").stdout)
+    assert next(iter(own["prompts"].values()))["prompt"].startswith("Educational explainer, scene 1 of 4")
+    assert "prompts" not in json.loads(t2v("plan", *TINY, "--json").stdout)
+
+
+def test_without_a_tokenizer_every_part_is_shown_untrimmed(good: Path) -> None:
+    added = t2v("adapters", "add", good, "--trigger", "inkstyle", "--name", "ink")
+    assert added.exit_code == 0
+    flags = ("--topic", "gradient descent", "--engine", "diffusion", "--model-id", "wan2.1-14b", "--adapter", "ink", "--diagram-lock")  # fmt: skip
+    shown = t2v("plan", *flags, "--print-prompt")
+    assert "prompt (not trimmed to the model's tokens): inkstyle, One flat diagram" in shown.stdout
+    assert "Academic infographic" in shown.stdout and "camera movement, zoom" in shown.stdout
+    assert "not trimmed to the tokens" in shown.stderr and "is not on this disk" in shown.stderr
+    row = next(iter(json.loads(t2v("plan", *flags, "--print-prompt", "--json").stdout)["prompts"].values()))
+    assert not row["trimmed"] and "tokens" not in row and row["left_out"] == []
+
+
+# --- flags that do nothing ---------------------------------------------------------------------
+LOCAL = ("generate", "--topic", "gradient descent", "--width", "128", "--height", "128", "--scene-frames", "1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((*LOCAL, "--planner-model-id", "x"), "--planner-model-id: nothing without --use-llm-planner"),
+        ((*LOCAL, "--course-few-shot", "--style", "flat"), "--style, --course-few-shot: words for the prompts of diffusion"),
+        ((*LOCAL, "--guidance", "4", "--retries"), "Only --engine diffusion reads --guidance."),
+        ((*LOCAL, "--manim-model-id", "x"), "Only --engine manim reads --manim-model-id."),
+        ((*LOCAL, "--rag-mode", "overlay", "--book", "0123456789abcdef"), "--rag-mode, --book: nothing without --use-rag"),
+        ((*LOCAL, "--strict"), "--strict: nothing with --engine local"),
+        (("plan", "--topic", "x", "--theme", "dark"), "--theme: nothing in a plan"),
+        (("plan", *TINY, "--no-lora-negative-boost"), "--lora-negative-boost: nothing without a prompt profile"),
+        (("plan", *TINY, "--model-id", "tiny-wan22", "--steps", "20", "--step-cache", "magcache"), "--step-cache magcache does nothing here: magcache measures one transformer"),
+    ],
+    ids=lambda value: " ".join(value[5:]) if isinstance(value, tuple) else "",
+)  # fmt: skip
+def test_a_flag_that_does_nothing_is_said_once(arguments: tuple[str, ...], said: str) -> None:
+    done = t2v(*arguments)
+    assert done.exit_code == 0, done.output
+    assert done.stderr.count(f"note: {said}") == 1
+
+
+def test_a_plan_file_is_drawn_as_it_stands(tmp_path: Path) -> None:
+    assert t2v("plan", "--topic", "gradient descent", "--output", tmp_path / "plan.json").exit_code == 0
+    done = t2v(*LOCAL, "--plan", tmp_path / "plan.json", "--audience", "children")
+    assert "note: --audience: nothing beside --plan, which is drawn as it stands." in done.stderr
+
+
+def test_the_environment_is_left_alone_and_needs_no_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("PLANNER_MODEL_ID", "x"), ("RAG_MODE", "overlay"), ("GUIDANCE", "4"), ("MANIM_MODEL_ID", "x")):
+        monkeypatch.setenv(f"T2V_{name}", value)
+    done = t2v(*LOCAL)
+    assert done.exit_code == 0 and "nothing" not in done.stderr and "reads" not in done.stderr
+
+
+def test_a_number_format_for_a_card_is_said_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("T2V_DTYPE", "bf16")
+    done = t2v("generate", *TINY)
+    assert done.exit_code == 0 and done.stderr.count("T2V_DTYPE=bf16 does nothing here") == 1
+    monkeypatch.delenv("T2V_DTYPE")
+    assert "T2V_DTYPE" not in t2v("plan", *TINY).stderr
+
+
+# --- values that cannot be ---------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("flag", "value", "message", "hint"),
+    [
+        ("--cfg-cutoff", "1.5", "--cfg-cutoff: 1.5 is too much, the most is 1.", "Give 1 or less."),
+        ("--guidance", "-1", "--guidance: -1 is too little, the least is 0.", "Give 0 or more."),
+        ("--flow-shift", "0", "--flow-shift: 0 is too little, it must be more than 0.", "Give more than 0."),
+        ("--lora-trigger", "x" * 90, "--lora-trigger: the text has 90 characters, the most is 80.", "Shorten it."),
+    ],
+)
+def test_a_value_that_cannot_be_names_its_flag(flag: str, value: str, message: str, hint: str) -> None:
+    error = wrong(t2v("generate", *TINY, flag, value))
+    assert (error.message, error.hint) == (message, hint)
+
+
+def test_a_value_of_the_environment_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("T2V_CFG_CUTOFF", "3")
+    assert wrong(t2v("generate", *TINY)).message == "T2V_CFG_CUTOFF: 3 is too much, the most is 1."
