@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from t2v_studio.errors import InputError
+from t2v_studio.errors import InputError, in_words
 
 
 class Settings(BaseSettings):
@@ -145,4 +145,5 @@ def load_settings(**overrides: object) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = "T2V_" + "_".join(str(part) for part in first["loc"]).upper()
-        raise InputError("bad_setting", f"{name}: {first['msg']}.", f"Correct or unset {name}.") from error
+        message, hint = in_words(first)  # type: ignore[arg-type]
+        raise InputError("bad_setting", f"{name}: {message}.", f"{hint} Or unset {name}.") from error

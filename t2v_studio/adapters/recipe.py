@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from t2v_studio.adapters.text_recipe import TextRecipe, parse_text_recipe
-from t2v_studio.errors import InputError, NotFoundError
+from t2v_studio.errors import InputError, NotFoundError, in_words
 from t2v_studio.workspace import REPOSITORY
 
 Kind = Literal["video", "text"]
@@ -324,9 +324,10 @@ def parse_recipe(data: dict[str, Any], where: str = "recipe") -> Recipe:
             near = get_close_matches(field, list(Recipe.model_fields), n=1, cutoff=0.5)
             hint = f'Did you mean "{near[0]}"?' if near else "See the fields with: t2v train video --help"
             raise InputError("unknown_key", f'{where}: "{field}" is not a field of a recipe.', hint) from error
-        message = first["msg"].removeprefix("Value error, ")
-        text = f"{where}: {field}: {message}." if field else f"{where}: {message}."
-        raise InputError("bad_recipe", text, "Correct this field and try again.") from error
+        message, hint = in_words(first)  # type: ignore[arg-type]
+        if not field:
+            raise InputError("bad_recipe", f"{where}: {message}.", hint) from error
+        raise InputError("bad_recipe", f"{where}: {field}: {message}.", hint, field=field) from error
 
 
 def recipe_files(kind: Kind = "video") -> dict[str, Path]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from t2v_studio.cli.flags import naming_flags
 from t2v_studio.cli.options import optional, with_flags
 from t2v_studio.cli.output import JsonFlag, note, print_json, say, table
 from t2v_studio.errors import InputError
@@ -100,7 +101,8 @@ def add_adapter(
     **card: Any,
 ) -> None:
     """Add a LoRA: PEFT, diffusers, ComfyUI, kohya or musubi keys, safetensors only. The same file is added once."""
-    row = Studio().adapters.adopt(path, weight_name=weight_name, second=second, alpha=alpha, **_given(card))
+    with naming_flags(card):
+        row = Studio().adapters.adopt(path, weight_name=weight_name, second=second, alpha=alpha, **_given(card))
     if json:
         print_json(row)
         return
@@ -120,7 +122,8 @@ def edit_adapter(
     **card: Any,
 ) -> None:
     """Change what an adapter's card says."""
-    row = Studio().adapters.edit(adapter, **_given({"also_for": also_for, **card}))
+    with naming_flags(card):
+        row = Studio().adapters.edit(adapter, **_given({"also_for": also_for, **card}))
     if json:
         print_json(row)
     else:

@@ -10,8 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
+from t2v_studio.cli.flags import flag, naming_flags
 from t2v_studio.cli.output import note
-from t2v_studio.cli.unused import flag, unused
+from t2v_studio.cli.unused import unused
 from t2v_studio.errors import BusyError, InputError, StudioError
 from t2v_studio.production.request import DIFFUSION_FIELDS, LENGTHS, MANIM_FIELDS, VideoRequest, parse_request
 from t2v_studio.studio import Studio
@@ -136,14 +137,9 @@ def _given(
 
 def _parsed(context: typer.Context, data: dict[str, Any]) -> VideoRequest:
     """Raises InputError that names the flag, or the variable of the environment."""
-    try:
+    untyped = {name: f"T2V_{name.upper()}" for name in data if not typed(context, name)}
+    with naming_flags({name: data[name] for name in data if name not in _NOT_FLAGS}, untyped):
         return parse_request(data)
-    except InputError as error:
-        name = str(error.details.get("field", ""))
-        if name not in data or name in _NOT_FLAGS:
-            raise
-        said = flag(name) if typed(context, name) else f"T2V_{name.upper()}"
-        raise InputError(error.code, f"{said}{error.message.removeprefix(name)}", error.hint) from error
 
 
 def _yield(context: typer.Context, given: dict[str, Any], names: Iterable[str]) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from t2v_studio.cli.flags import naming_flags
 from t2v_studio.cli.options import with_request_flags
 from t2v_studio.cli.output import JsonFlag, follow, note, print_json, say, table
 from t2v_studio.studio import Studio
@@ -89,16 +90,17 @@ def run_pack(
     overrides = {name: value for name, value in values.items() if value is not None and value != []}
     made = []
     for offset in seed_offset or [0]:
-        job = studio.packs.submit_pack(
-            pack,
-            engine=engine,
-            seed_offset=offset,
-            strict=strict,
-            tag=f"{tag}-s{offset}" if tag and len(seed_offset or []) > 1 else tag,
-            resume=resume,
-            overrides=overrides,
-            output=output,
-        )
+        with naming_flags(overrides):
+            job = studio.packs.submit_pack(
+                pack,
+                engine=engine,
+                seed_offset=offset,
+                strict=strict,
+                tag=f"{tag}-s{offset}" if tag and len(seed_offset or []) > 1 else tag,
+                resume=resume,
+                overrides=overrides,
+                output=output,
+            )
         if not json:
             note(f"run: {job.spec['run']}")
         made.append(follow(studio, job, json))

@@ -10,6 +10,7 @@ import typer
 from t2v_studio.adapters.recipe import Recipe
 from t2v_studio.adapters.text_recipe import TextRecipe
 from t2v_studio.cli import text_training
+from t2v_studio.cli.flags import naming_flags
 from t2v_studio.cli.output import JsonFlag, follow, note, print_json, say, table
 from t2v_studio.cli.recipe_flags import changes_of, with_flags_of
 from t2v_studio.errors import StudioError
@@ -54,7 +55,8 @@ def train_video(
 ) -> None:
     """Train a LoRA of a video model: cache clips, cache captions, train, check, put the best into the catalogue."""
     studio = Studio()
-    chosen = studio.training.recipe(recipe, **changes_of(values))
+    with naming_flags(values):
+        chosen = studio.training.recipe(recipe, **changes_of(values))
     if only_dry_run:
         _show_dry_run(studio.training.dry_run(chosen, dataset), json)
         return
@@ -110,7 +112,8 @@ def train_text(
 ) -> None:
     """Train a LoRA of a language model by TRL; the checkpoint with the lowest held-out loss goes into the catalogue."""
     studio = Studio()
-    chosen = studio.training.text_recipe(recipe, **changes_of(values))
+    with naming_flags(values):
+        chosen = studio.training.text_recipe(recipe, **changes_of(values))
     if dry_run:
         text_training.show_dry_run(studio.training.dry_run(chosen, dataset), json)
         return
@@ -137,7 +140,9 @@ def dry_run(
     For a language model: t2v train text --dry-run.
     """
     studio = Studio()
-    _show_dry_run(studio.training.dry_run(studio.training.recipe(recipe, **changes_of(values)), dataset), json)
+    with naming_flags(values):
+        chosen = studio.training.recipe(recipe, **changes_of(values))
+    _show_dry_run(studio.training.dry_run(chosen, dataset), json)
 
 
 def _show_dry_run(found: dict[str, Any], json: bool) -> None:

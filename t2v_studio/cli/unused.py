@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
+from t2v_studio.cli.flags import flag
 from t2v_studio.production.request import MANIM_FIELDS, VideoRequest, unread
 
 _OF_PROMPTS = ("style", "course_few_shot")
@@ -19,11 +20,6 @@ _OF_DRAWING = (
 def unused(request: VideoRequest, typed: Collection[str], *, makes: bool = True) -> list[str]:
     """Sentences on the flags that were typed and do nothing here. makes: whether a video is made, or its plan alone."""
     return [*_of_engine(request, typed, makes), *_of_lesson(request, typed), *([] if makes else _of_plan(typed))]
-
-
-def flag(name: str) -> str:
-    """The flag of a field of a request."""
-    return "--book" if name == "book_ids" else f"--{name.replace('_', '-')}"
 
 
 def _of_engine(request: VideoRequest, typed: Collection[str], makes: bool) -> Iterator[str]:

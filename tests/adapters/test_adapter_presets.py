@@ -43,7 +43,7 @@ def test_the_workspace_adds_its_own(workspace: Workspace, card: AdapterCard) -> 
     [
         ("a:\n  adapter: x\n  sacle: 1", '"sacle" is not known', 'Did you mean "scale"?'),
         ("a:\n  adapter: x\n  scale: 2", "scale 2 is not between 0 and 1.5", ""),
-        ("a:\n  scale: 1", "adapter: Field required", ""),
+        ("a:\n  scale: 1", "adapter: it is missing", ""),
         ("a:\n  adapter: x\n  scale: .nan", "scale", ""),
         ("a: 3", "a preset is a name with fields below it", ""),
         ("a: [", "presets.yaml", ""),

@@ -199,3 +199,25 @@ def test_a_value_that_cannot_be_names_its_flag(flag: str, value: str, message: s
 def test_a_value_of_the_environment_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("T2V_CFG_CUTOFF", "3")
     assert wrong(t2v("generate", *TINY)).message == "T2V_CFG_CUTOFF: 3 is too much, the most is 1."
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "hint"),
+    [
+        (("adapters", "edit", "ink", "--scale", "nan"), '--scale: nan is no finite number.', "Give a number."),
+        (("adapters", "edit", "ink", "--profile", "flat"), '--profile: "flat" is not known.', "Use 'auto', 'none' or 'academic_infographic'."),
+        (("pack", "run", "course_ml", "--fps", "100"), "--fps: 100 is too much, the most is 60.", "Give 60 or less."),
+        (("train", "dry-run", "-d", "nowhere", "--rank", "0"), "--rank: 0 is too little, the least is 1.", "Give 1 or more."),
+    ],
+    ids=lambda value: " ".join(value[:2]) if isinstance(value, tuple) else "",
+)  # fmt: skip
+def test_other_commands_name_their_flags_too(good: Path, arguments: tuple[str, ...], message: str, hint: str) -> None:
+    assert t2v("adapters", "add", good, "--name", "ink").exit_code == 0
+    error = wrong(t2v(*arguments))
+    assert (error.message, error.hint) == (message, hint)
+
+
+def test_a_setting_says_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("T2V_PORT", "99999")
+    error = wrong(t2v("videos", "list"))
+    assert error.message == 'T2V_PORT: "99999" is too much, the most is 65535.' and "Or unset T2V_PORT" in error.hint

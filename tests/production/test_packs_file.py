@@ -69,7 +69,7 @@ def test_few_shot_puts_examples_into_prompts() -> None:
         ({"topics": [{**TOPICS[0], "guidence": 3}]}, "topics.0", "guidance"),
         ({"topics": [{**TOPICS[0], "template": "gradient_decent"}]}, "template", "gradient_descent"),
         ({"topics": [{**TOPICS[0], "use_rag": True}]}, "use_rag", "variants"),
-        ({"topics": [{**TOPICS[0], "width": 3}]}, "topics.0 (descent): width", "Correct"),
+        ({"topics": [{**TOPICS[0], "width": 3}]}, "topics.0 (descent): width", "or more"),
         ({"topics": [TOPICS[0], TOPICS[0]]}, "stand twice: descent", "Correct"),
         ({"topics": [{**TOPICS[0], "slug": "../up"}]}, "topics.0.slug", "Correct"),
         ({"topics": []}, "topics", "Correct"),
