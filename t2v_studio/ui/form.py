@@ -7,7 +7,6 @@ import typing
 from typing import Any
 
 import gradio as gr
-from pydantic import ValidationError
 
 from t2v_studio.errors import InputError
 from t2v_studio.production.request import DIFFUSION_FIELDS, MANIM_FIELDS, VideoRequest, parse_request
@@ -206,23 +205,7 @@ def request_from(values: dict[str, Any], plan: Any = None) -> VideoRequest:
         data.update(use_rag=False, use_llm_planner=False, plan=plan)
     # Last, so that a number which nothing would read is no mistake.
     data |= {name: read_number(name, data[name]) for name in NUMBERS if name in data}
-    return _parsed(data)
-
-
-def _parsed(data: dict[str, Any]) -> VideoRequest:
-    """`parse_request` with the page's own words for what the model says of a field."""
-    try:
-        return parse_request(data)
-    except InputError as error:
-        cause = error.__cause__
-        first = cause.errors()[0] if isinstance(cause, ValidationError) else {"loc": ()}
-        name = str(first["loc"][0]) if first["loc"] else ""
-        if name not in LABELS:
-            raise
-        if first["type"] == "string_too_long":
-            most = first["ctx"]["max_length"]
-            raise InputError("bad_request", f"{LABELS[name]}: the text is too long.", f"Write at most {most} characters.") from error  # fmt: skip
-        raise InputError("bad_request", f"{LABELS[name]}: {str(first['input'])[:40]} cannot be used.", "Choose another.") from error  # fmt: skip
+    return parse_request(data)
 
 
 def values_of(request: VideoRequest) -> dict[str, Any]:

@@ -112,7 +112,7 @@ _PHRASES: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"Name a text adapter of `t2v adapters list`.*?or a folder", 'Choose another in "Who writes the prompts"'),
     (r"--adapter or --lora-path", '"LoRA"'),
 ]
-_FLAG = re.compile(r"\bt2v [^.;]*|--([a-z][a-z0-9-]*)(?: ([a-z][a-z0-9_]*)\b)?")
+_FLAG = re.compile(r"\bt2v [^.;]*|(?:\b([Uu])se )?--([a-z][a-z0-9-]*)(?: ([a-z][a-z0-9_]*)\b)?")
 """A command that stays keeps its flags."""
 _FIELD = re.compile(r"^([a-z]+(?:_[a-z]+)*): ([\w.-]+)?")
 
@@ -144,13 +144,14 @@ def _prefix(found: re.Match[str]) -> str:
 
 
 def _flag(found: re.Match[str]) -> str:
-    flag, value = found[1], found[2]
+    verb, flag, value = found[1], found[2], found[3]
     if flag is None:
         return found[0]
     field = flag.replace("-", "_")
-    rest = f" {value}" if value else ""
+    use, rest = f"{verb}se " if verb else "", f" {value}" if value else ""
     if field not in FIELDS:
-        return _OTHER_FLAGS.get(flag, f"--{flag}") + rest
+        return use + _OTHER_FLAGS.get(flag, f"--{flag}") + rest
     if value and choice(field, value) != value:
-        return f'{named(field)} on "{choice(field, value)}"'
-    return named(field) + rest
+        put = f'{named(field)} to "{choice(field, value)}"'
+        return f"{'Set' if verb == 'U' else 'set'} {put}" if verb else put.replace(" to ", " set to ", 1)
+    return use + named(field) + rest

@@ -55,9 +55,14 @@ def test_a_training_lives_over_a_reload_and_its_lora_is_worn(
     tab.locator("#train-table [data-act=use]").first.click()
     tab.locator("#lora-note", has_text="rank").wait_for()
     (card,) = studio.adapters.rows()
-    slider = tab.locator("#lora-scale input[type=range]")
-    assert float(slider.input_value()) == card["scale"]
-    slider.fill("0.5")
+    scale = tab.locator("#lora-scale input")
+    assert float(scale.input_value()) == card["scale"]
+    scale.fill("-1")
+    tab.fill("#topic textarea", "gradient descent")
+    tab.click("#generate-button")
+    tab.locator(".toast-body", has_text="LoRA scale: -1 is too small.").wait_for()
+    assert "from 0 to" in tab.locator(".toast-body").first.inner_text()
+    scale.fill("0.5")
     tab.fill("#topic textarea", "gradient descent")
     tab.click("#generate-button")
     tab.locator("#made-video video").wait_for(timeout=300_000)

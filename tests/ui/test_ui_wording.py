@@ -26,7 +26,7 @@ SAID = [
     ),
     ("--lora-scale needs --adapter or --lora-path.", '"LoRA scale" needs "LoRA".'),
     ("attention: cudnn cannot run here (it needs a CUDA card).", "Attention: cuDNN cannot run here (it needs a CUDA card)."),
-    ("Use --attention auto.", 'Use "Attention" (under Speed) on "Automatic".'),
+    ("Use --attention auto.", 'Set "Attention" (under Speed) to "Automatic".'),
     ("Give --steps 5 or more.", 'Give "Steps" 5 or more.'),
     ("List them with: t2v videos list", "See the Gallery tab."),
     ("This is a defect. Read the job's log with: t2v jobs logs JOB", "This is a defect. Open its log under Jobs, below."),
