@@ -325,7 +325,7 @@ class DiffusionEngine:
 
     def _fitting(self, family: Family, source: Source, canvas: Canvas, options: DiffusionOptions) -> Resident:
         """The loaded model where it is the right one, else a new one in its place, with a plan of memory."""
-        from t2v_studio.engines.diffusion import load, memory_plan
+        from t2v_studio.engines.diffusion import load
         from t2v_studio.engines.diffusion.resident import Resident
         from t2v_studio.engines.diffusion.session import work_of
         from t2v_studio.engines.diffusion.store import ModelStore
