@@ -104,6 +104,7 @@ _PHRASES: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"\bRead the job's log with: t2v jobs logs \w+", "Open its log under Jobs, below"),
     (r"(?:List them|Look at it) with: t2v (\w+) \w+", lambda found: f"See {_TABS.get(found[1], 'its tab')}"),
     (r"with: t2v library add \S+", "in the Library tab"),
+    (r"with: t2v adapters add \S+", "on the Models tab, under LoRAs"),
     (r"t2v library add (the book's file once more)", r"add \1 in the Library tab"),
     (r"(, or|,) with: t2v train resume \w+", ""),
     (r"with: t2v train resume \w+", 'with "Resume" in the Train tab'),

@@ -28,6 +28,7 @@ SAID = [
     ("attention: cudnn cannot run here (it needs a CUDA card).", "Attention: cuDNN cannot run here (it needs a CUDA card)."),
     ("Use --attention auto.", 'Set "Attention" (under Speed) to "Automatic".'),
     ("Give --steps 5 or more.", 'Give "Steps" 5 or more.'),
+    ("Add one with: t2v adapters add FILE", "Add one on the Models tab, under LoRAs."),
     ("List them with: t2v videos list", "See the Gallery tab."),
     ("This is a defect. Read the job's log with: t2v jobs logs JOB", "This is a defect. Open its log under Jobs, below."),
     (
