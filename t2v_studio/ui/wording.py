@@ -99,6 +99,7 @@ _PHRASES: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"with: t2v models download \S+?" + _END, "on the Models tab"),
     (r"\(t2v models download \w+\)", "(on the Models tab)"),
     (r"copy again: t2v models convert \S+ --dtype bf16", 'press "Copy in bf16" on the Models tab'),
+    (r"(takes less to load): t2v models convert \S+", r'\1: "Copy in bf16" on the Models tab'),
     (r"\bt2v cache prune\b", '"Prune" on the Models tab'),
     (r"\bread its log with: t2v jobs logs \w+", "open its log under Jobs, below"),
     (r"\bRead the job's log with: t2v jobs logs \w+", "Open its log under Jobs, below"),

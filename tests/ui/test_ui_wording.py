@@ -35,6 +35,10 @@ SAID = [
         "If it may be used there too: t2v adapters edit lora_1 --base wan --alpha 2",
         "If it may be used there too: t2v adapters edit lora_1 --base wan --alpha 2",
     ),
+    (
+        "Take a smaller model. A copy that takes less to load: t2v models convert wan2.1-14b",
+        'Take a smaller model. A copy that takes less to load: "Copy in bf16" on the Models tab.',
+    ),
     ("Run: pip install -r requirements.txt", "Run: pip install -r requirements.txt"),
     ("A scene was drawn again.", "A scene was drawn again."),
 ]  # fmt: skip
