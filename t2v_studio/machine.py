@@ -1,7 +1,10 @@
-"""What this machine has to spare."""
+"""What this machine has: main memory to spare, graphics cards."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
 MEMINFO = Path("/proc/meminfo")
@@ -42,3 +45,18 @@ def _rows(path: Path) -> dict[str, float]:
     except OSError:
         return {}
     return {line[0]: float(line[1]) for line in lines if len(line) > 1 and line[1].isdigit()}
+
+
+def cards() -> int:
+    """How many CUDA cards a new process would see, without importing torch."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return sum(1 for part in visible.split(",") if part.strip() not in ("", "-1"))
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return 0
+    try:
+        said = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=10, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return 0
+    return sum(1 for line in said.splitlines() if line.startswith("GPU "))

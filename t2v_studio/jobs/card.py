@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,21 +15,6 @@ from t2v_studio.jobs.roster import Roster
 from t2v_studio.workspace import Workspace
 
 POLL_S = 0.5
-
-
-def cards() -> int:
-    """How many CUDA cards a new process would see, without importing torch."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return sum(1 for part in visible.split(",") if part.strip() not in ("", "-1"))
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return 0
-    try:
-        said = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=10, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return 0
-    return sum(1 for line in said.splitlines() if line.startswith("GPU "))
 
 
 def card_lock(workspace: Workspace) -> Path:

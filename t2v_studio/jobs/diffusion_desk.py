@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from t2v_studio.errors import StudioError, UnavailableError
+from t2v_studio.machine import cards
 from t2v_studio.production.request import VideoRequest
 from t2v_studio.settings import Settings
 from t2v_studio.workspace import Workspace
@@ -78,8 +79,6 @@ class DiffusionDesk:
     @cached_property
     def has_card(self) -> bool:
         """Whether this machine has a CUDA card; asked once."""
-        from t2v_studio.jobs.card import cards
-
         return cards() > 0
 
     def lacking(self, choices: Mapping[str, Any]) -> list[StudioError]:

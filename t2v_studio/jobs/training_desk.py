@@ -24,11 +24,11 @@ from t2v_studio.adapters.runs import (
 )
 from t2v_studio.adapters.text_recipe import TextRecipe
 from t2v_studio.errors import ConflictError, InputError, StudioError, unknown_name
-from t2v_studio.jobs.card import cards
 from t2v_studio.jobs.locks import is_held
 from t2v_studio.jobs.model import Job
 from t2v_studio.jobs.text_training import TextTraining, text_metrics, text_table
 from t2v_studio.jobs.trainer_process import ask, command
+from t2v_studio.machine import cards
 from t2v_studio.settings import Settings
 from t2v_studio.workspace import Workspace
 

@@ -6,9 +6,10 @@ from typing import Any
 
 from t2v_studio.adapters.runs import read_json
 from t2v_studio.errors import CancelledError
-from t2v_studio.jobs.card import card_for_training, cards
+from t2v_studio.jobs.card import card_for_training
 from t2v_studio.jobs.model import Context, Job
 from t2v_studio.jobs.trainer_process import TrainerProcess, command, environment
+from t2v_studio.machine import cards
 
 _HURRY_S = 20.0
 """For a person at the keyboard, or a supervisor that has lost patience."""

@@ -18,6 +18,7 @@ from t2v_studio.engines.diffusion.families.registry import family as family_name
 from t2v_studio.engines.diffusion.options import DiffusionOptions
 from t2v_studio.engines.diffusion.presets import preset
 from t2v_studio.errors import InputError, StudioError
+from t2v_studio.machine import cards
 from t2v_studio.planning.plan import ScenePlan
 from t2v_studio.settings import Settings
 from t2v_studio.workspace import Workspace
@@ -160,15 +161,15 @@ class DiffusionEngine:
 
     def _idle_notices(self, canvas: Canvas, family: Family) -> list[str]:
         """Choices that the model takes and that will do nothing."""
-        from t2v_studio.engines.diffusion import limits, step_cache
+        from t2v_studio.engines.diffusion import step_cache
 
         found, options = [], canvas.options
         if options is not None and options.step_cache != "off":
-            experts = sum(part.startswith("transformer") for part in family.part_names)
-            kind, why = step_cache.wanted(options.step_cache, canvas.steps or options.steps or 0, experts)
+            steps = canvas.steps or options.steps or 0
+            kind, why = step_cache.wanted(options.step_cache, steps, len(family.transformers))
             if kind == "off":
                 found.append(f"--step-cache {options.step_cache} does nothing here: {why.removeprefix('off: ')}.")
-        if self._settings.dtype and not limits.has_card():
+        if self._settings.dtype and not cards():
             found.append(
                 f"T2V_DTYPE={self._settings.dtype} does nothing here: it is for a card, and this machine has none."
             )

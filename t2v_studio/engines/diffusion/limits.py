@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
 from typing import Any
 
 REACHABLE = 0.8
@@ -78,14 +75,3 @@ def card_name(device: str) -> str:
     import torch
 
     return str(torch.cuda.get_device_name(device))
-
-
-def has_card() -> bool:
-    """Whether there is a CUDA card. torch is asked only where it is loaded already: that alone takes seconds."""
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        return bool(torch.cuda.is_available())
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return any(part.strip() not in ("", "-1") for part in visible.split(","))
-    return shutil.which("nvidia-smi") is not None

@@ -20,7 +20,6 @@ from t2v_studio.machine import free_memory
 
 log = logging.getLogger(__name__)
 
-ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 _STORED = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 
 
@@ -68,16 +67,12 @@ def dtype_for(usual: str, asked: str, device: str) -> str:
 
 def part_bytes(family: Family, source: Source, dtype: str, device: str = "cuda") -> PartBytes:
     """What the parts will weigh, from the headers of their files."""
-    weigh = dict.fromkeys(("transformer", "text_encoder", "vae"), 0.0)
-    copied = dict(weigh)
-    for part in family.part_names:
-        name = "transformer" if part.startswith("transformer") else part
-        if name in weigh:
-            wanted = vae_dtype(family, dtype, device) if part == "vae" else dtype
-            for stored, numbers in _numbers(source.part(part)).items():
-                weigh[name] += ITEM_BYTES[wanted] * numbers
-                copied[name] += ITEM_BYTES[wanted] * numbers if stored != wanted else 0
-    return PartBytes(**weigh, copied=copied)
+    files = [
+        (part, stored, numbers)
+        for part in (*family.transformers, "text_encoder", "vae")
+        for stored, numbers in _numbers(source.part(part)).items()
+    ]
+    return PartBytes.of(files, dtype, vae_dtype(family, dtype, device))
 
 
 def planned(family: Family, source: Source, dtype: str, device: str, work: Work) -> tuple[str, PartBytes, MemoryPlan]:
@@ -124,8 +119,7 @@ def free_bytes(device: str) -> float:
 
 def load_transformers(family: Family, source: Source, plan: MemoryPlan, dtype: str) -> dict[str, Any]:
     """The transformer, or both of a model of two experts, laid out by the plan."""
-    names = [part for part in family.part_names if part.startswith("transformer")]
-    return {name: _laid_out(family, source, name, plan, dtype) for name in names}
+    return {name: _laid_out(family, source, name, plan, dtype) for name in family.transformers}
 
 
 def load_vae(family: Family, source: Source, plan: MemoryPlan, dtype: str) -> Any:

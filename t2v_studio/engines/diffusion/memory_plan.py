@@ -6,9 +6,11 @@ serves every family. Pure functions: no torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
+
+from t2v_studio.engines.diffusion.models import BYTES
 
 if TYPE_CHECKING:
     from t2v_studio.engines.diffusion.models import ModelEntry
@@ -47,14 +49,21 @@ class PartBytes:
     @classmethod
     def listed(cls, entry: ModelEntry) -> PartBytes:
         """From the list of models, for a model that may not be on this disk."""
+        dtype = entry.compute_dtype
+        files = ((part, listed.stored, listed.parameters) for part, listed in entry.all_parts().items())
+        return cls.of(files, dtype, entry.rules.vae_dtype or dtype)
+
+    @classmethod
+    def of(cls, files: Iterable[tuple[str, str, int]], dtype: str, vae_dtype: str) -> PartBytes:
+        """From what lies on the disk, as (part, dtype in which it is stored, count of its numbers)."""
         weigh = dict.fromkeys(("transformer", "text_encoder", "vae"), 0.0)
         copied = dict(weigh)
-        for part, listed in entry.all_parts().items():
+        for part, stored, count in files:
             name = "transformer" if part.startswith("transformer") else part
             if name in weigh:
-                dtype = (entry.rules.vae_dtype if part == "vae" else "") or entry.compute_dtype
-                weigh[name] += listed.bytes(dtype)
-                copied[name] += listed.bytes(dtype) if listed.stored != dtype else 0
+                wanted = vae_dtype if part == "vae" else dtype
+                weigh[name] += BYTES[wanted] * count
+                copied[name] += BYTES[wanted] * count if stored != wanted else 0
         return cls(**weigh, copied=copied)
 
 

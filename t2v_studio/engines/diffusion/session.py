@@ -216,8 +216,7 @@ class Session:
             self._wear(self.worn.scale if self.worn else None)
 
     def _cache_for(self, asked: str, steps: int) -> tuple[str, str]:
-        experts = sum(part.startswith("transformer") for part in self.family.part_names)
-        return step_cache.wanted(asked, steps, experts)
+        return step_cache.wanted(asked, steps, len(self.family.transformers))
 
     def apply(self, settings: SceneSettings) -> None:
         """Set the model's switches for one try; what is set already costs nothing."""

@@ -115,6 +115,11 @@ class Family:
     """Whether guidance runs both passes as one batch of two (True) or one after the other."""
 
     @property
+    def transformers(self) -> tuple[str, ...]:
+        """Names of the parts that denoise: one, or two where two experts share the steps."""
+        return tuple(part for part in self.part_names if part.startswith("transformer"))
+
+    @property
     def part_names(self) -> tuple[str, ...]:
         """What a model of this family consists of."""
         return ("tokenizer", "text_encoder", "transformer", "vae", "scheduler_config")
