@@ -84,6 +84,14 @@ def unknown_name(field: str, name: str, known: list[str]) -> InputError:
     return InputError("unknown_name", f'{field}: "{name}" is not known.', hint)
 
 
+def wrong_value(code: str, error: Any, where: str = "") -> InputError:
+    """The error for one of pydantic's `errors()`, its field in the details. where: the file or thing that it stands in."""
+    field = ".".join(str(part) for part in error["loc"])
+    message, hint = in_words(error)
+    said = ": ".join(part for part in (where, field, message) if part)
+    return InputError(code, f"{said}.", hint, **({"field": field} if field else {}))
+
+
 def in_words(error: Mapping[str, Any]) -> tuple[str, str]:
     """What is wrong with a value, and what to do, of one of pydantic's `errors()`; without a full stop and the field's name."""
     kind, context, value = error["type"], error.get("ctx") or {}, error.get("input")

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from t2v_studio.errors import ConflictError, InputError, in_words, unknown_name
+from t2v_studio.errors import ConflictError, InputError, unknown_name, wrong_value
 
 SCALE, SCALE_MIN, SCALE_MAX = 0.7, 0.0, 1.5
 """Scale and limits where an adapter comes without its own."""
@@ -80,10 +80,7 @@ def card_from(fields: dict[str, Any], where: str) -> AdapterCard:
         name = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             raise unknown_name(where, name, list(AdapterCard.model_fields)) from error
-        message, hint = in_words(first)  # type: ignore[arg-type]
-        if not name:
-            raise InputError("bad_adapter", f"{where}: {message}.", hint) from error
-        raise InputError("bad_adapter", f"{where}: {name}: {message}.", hint, field=name) from error
+        raise wrong_value("bad_adapter", first, where) from error
 
 
 def read_card(path: Path) -> AdapterCard:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from t2v_studio.adapters.text_recipe import TextRecipe, parse_text_recipe
-from t2v_studio.errors import InputError, NotFoundError, in_words
+from t2v_studio.errors import InputError, NotFoundError, wrong_value
 from t2v_studio.workspace import REPOSITORY
 
 Kind = Literal["video", "text"]
@@ -324,10 +324,7 @@ def parse_recipe(data: dict[str, Any], where: str = "recipe") -> Recipe:
             near = get_close_matches(field, list(Recipe.model_fields), n=1, cutoff=0.5)
             hint = f'Did you mean "{near[0]}"?' if near else "See the fields with: t2v train video --help"
             raise InputError("unknown_key", f'{where}: "{field}" is not a field of a recipe.', hint) from error
-        message, hint = in_words(first)  # type: ignore[arg-type]
-        if not field:
-            raise InputError("bad_recipe", f"{where}: {message}.", hint) from error
-        raise InputError("bad_recipe", f"{where}: {field}: {message}.", hint, field=field) from error
+        raise wrong_value("bad_recipe", first, where) from error
 
 
 def recipe_files(kind: Kind = "video") -> dict[str, Path]:

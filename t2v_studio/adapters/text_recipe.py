@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from t2v_studio.errors import InputError, in_words
+from t2v_studio.errors import InputError, wrong_value
 
 TEXT_GROUPS = ("Model", "Rows", "Adapter", "Learning", "Speed and memory", "Saving", "Checking", "Modelfile")
 
@@ -209,7 +209,4 @@ def parse_text_recipe(data: dict[str, Any], where: str = "recipe") -> TextRecipe
             near = get_close_matches(field, list(TextRecipe.model_fields), n=1, cutoff=0.5)
             hint = f'Did you mean "{near[0]}"?' if near else "See the fields with: t2v train text --help"
             raise InputError("unknown_key", f'{where}: "{field}" is not a field of a text recipe.', hint) from error
-        message, hint = in_words(first)  # type: ignore[arg-type]
-        if not field:
-            raise InputError("bad_recipe", f"{where}: {message}.", hint) from error
-        raise InputError("bad_recipe", f"{where}: {field}: {message}.", hint, field=field) from error
+        raise wrong_value("bad_recipe", first, where) from error
