@@ -74,7 +74,6 @@ def test_a_tiny_model_draws_a_video_end_to_end(page: Any):
     choose(page, "preset", "Tiny try-out")
     page.locator("#ahead", has_text="9 frames each, 8 fps: 4.5 s at 192x128").wait_for()
     page.click("#generate-button")
-    page.locator("#status", has_text="(decoding)").wait_for(timeout=300_000)
     page.locator("#made-video video").wait_for(timeout=300_000)
     assert film(page, "#made-video")["width"] == 192
     page.get_by_role("button", name="Settings and scenes").first.click()
