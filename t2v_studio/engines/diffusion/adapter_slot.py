@@ -6,7 +6,9 @@ import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 from torch import nn
 
@@ -25,7 +27,8 @@ NAMED_MAX = 20
 class Applied:
     """What the model wears. matched, unmatched: layers by diffusers' name, with "2:" before those of a second expert.
 
-    way: merged, hotswap, or none where the base is bare. seconds: what this change took.
+    way: merged, hotswap, or none where the base is bare. copies: where the weights lie that taking it off needs: device,
+    host, or disk where no memory had room for them; empty where none are needed. seconds: what this change took.
     """
 
     matched: tuple[str, ...] = ()
@@ -38,6 +41,7 @@ class Applied:
     id: str = ""
     name: str = ""
     way: Literal["none", "merged", "hotswap"] = "none"
+    copies: Keep | Literal[""] = ""
     ignored: int = 0
     seconds: float = 0.0
 
@@ -53,7 +57,8 @@ BARE = Applied()
 class AdapterSlot:
     """One model's transformer, or two for a model of two experts.
 
-    keep: where pristine copies of changed weights lie. max_rank: of the PEFT slot, where weights are quantised.
+    keep: where pristine copies of changed weights lie. folders: of the files that the transformers were loaded from, which
+    serve where main memory has no room for copies. max_rank: of the PEFT slot, where weights are quantised.
     Call `open` before compiling; everything else may come before or after. One thread at a time.
     """
 
@@ -63,6 +68,7 @@ class AdapterSlot:
         transformer_2: nn.Module | None = None,
         *,
         keep: Keep = "device",
+        folders: Sequence[Path] = (),
         max_rank: int = 128,
         way: Literal["auto", "merged", "hotswap"] = "auto",
     ) -> None:
@@ -70,7 +76,8 @@ class AdapterSlot:
         self._shapes = [shapes_of(part) for part in parts]
         merged = way == "merged" or (way == "auto" and all(is_plain(part) for part in parts))
         self._weights: list[MergedWeights | HotSwap] = [
-            MergedWeights(part, keep) if merged else HotSwap(part, max_rank) for part in parts
+            MergedWeights(part, keep, folder) if merged else HotSwap(part, max_rank)
+            for part, folder in zip_longest(parts, folders)
         ]
         self._worn: list[Mapping[str, LoraLayer]] = [{} for _ in parts]
         self._key: tuple[object, ...] = ()
@@ -140,6 +147,11 @@ class AdapterSlot:
         """Memory that this slot takes beside the model."""
         return sum(weights.kept_bytes() for weights in self._weights)
 
+    def _copies(self) -> Keep:
+        """The farthest place of pristine copies."""
+        kept = [weights.keep for weights in self._weights if isinstance(weights, MergedWeights)]
+        return max(kept, key=get_args(Keep).index)
+
     def _matches(
         self, state: AdapterState | None, card: AdapterCard | None, model: str, names: Iterable[str]
     ) -> list[Match]:
@@ -184,6 +196,7 @@ class AdapterSlot:
             id=state.id,
             name=state.name,
             way=way,
+            copies=self._copies() if way == "merged" else "",
             ignored=len(state.ignored),
             seconds=seconds,
         )

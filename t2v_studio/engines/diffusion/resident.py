@@ -109,7 +109,8 @@ class Resident:
         if self._slot is None:
             from t2v_studio.engines.diffusion.adapter_slot import AdapterSlot
 
-            self._slot = AdapterSlot(*self.transformers, keep=self.plan.pristine)
+            folders = [self.source.part(name) for name in self.family.transformers]
+            self._slot = AdapterSlot(*self.transformers, keep=self.plan.pristine, folders=folders)
         return self._slot
 
     @property

@@ -203,6 +203,66 @@ def test_a_full_device_sends_the_copies_to_the_host(first: Path, monkeypatch: py
     assert same(bits(model), bits(tiny_wan()))
 
 
+@pytest.fixture
+def no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A main memory that holds no copies."""
+    from t2v_studio.engines.diffusion import adapter_merge
+
+    monkeypatch.setattr(adapter_merge, "free_memory", lambda: 2.0**30)
+
+
+@pytest.mark.parametrize(("dtype", "keep"), [(torch.float32, "device"), (torch.bfloat16, "host")])
+def test_what_memory_cannot_hold_is_read_from_the_disk(
+    first: Path, other: Path, tmp_path: Path, no_room: None, dtype: torch.dtype, keep: Any
+) -> None:
+    tiny_wan().save_pretrained(tmp_path, max_shard_size="60KB")
+    assert len(list(tmp_path.glob("*.safetensors"))) > 1
+    model = tiny_wan().to(dtype)
+    base = bits(model)
+    slot = AdapterSlot(model, keep=keep, folders=[tmp_path])
+    for path, scale in ((first, 0.7), (first, 0.2), (other, 0.4), (first, 0.9)):
+        assert slot.set(read_state(path), scale).copies == "disk"
+        AdapterSlot(fresh := tiny_wan().to(dtype), keep="device").set(read_state(path), scale)
+        assert same(bits(model), bits(fresh)) and slot.kept_bytes() == 0
+    slot.set(None)
+    assert same(bits(model), base)
+
+
+def test_copies_leave_a_main_memory_that_has_no_room_for_them(first: Path, tmp_path: Path, request: Any) -> None:
+    tiny_wan().save_pretrained(tmp_path)
+    model = tiny_wan()
+    slot = AdapterSlot(model, folders=[tmp_path])
+    assert slot.set(read_state(first), 0.7).copies == "device" and slot.kept_bytes() > 0
+    slot.keep_on("disk")
+    assert slot.kept_bytes() == 0
+    request.getfixturevalue("no_room")
+    slot.set(read_state(first), 0.3)
+    slot.set(None)
+    assert same(bits(model), bits(tiny_wan()))
+
+
+def test_files_that_are_gone_change_nothing(first: Path, other: Path, tmp_path: Path, no_room: None) -> None:
+    tiny_wan().save_pretrained(tmp_path)
+    model = tiny_wan()
+    slot = AdapterSlot(model, folders=[tmp_path])
+    applied = slot.set(read_state(first), 0.7)
+    worn = bits(model)
+    (tmp_path / "diffusion_pytorch_model.safetensors").write_bytes(b"cut short")
+    for asked in (None, read_state(other)):
+        with pytest.raises(InputError, match="cannot be read any more") as refused:
+            slot.set(asked, 0.7)
+        assert refused.value.code == "model_files_gone"
+        assert same(worn, bits(model)) and slot.current == applied
+
+
+def test_copies_stay_where_the_files_have_other_names(first: Path, tmp_path: Path, no_room: None) -> None:
+    model = tiny_wan()
+    slot = AdapterSlot(model, keep="host", folders=[tmp_path])
+    assert slot.set(read_state(first), 0.7).copies == "host" and slot.kept_bytes() > 0
+    slot.set(None)
+    assert same(bits(model), bits(tiny_wan()))
+
+
 def test_no_recompilation(first: Path, other: Path) -> None:
     import torch._dynamo
     from torch._dynamo.testing import CompileCounter
@@ -277,11 +337,17 @@ def test_biases_and_whole_differences(tmp_path: Path) -> None:
     }
     save_file(tensors, tmp_path / "distilled.safetensors")
     state: AdapterState = read_state(tmp_path / "distilled.safetensors")
-    applied = AdapterSlot(model).set(state, 0.5)
+    slot = AdapterSlot(model)
+    applied = slot.set(state, 0.5)
     torch.testing.assert_close(model.proj_out.weight, base["proj_out.weight"] + 0.5 * whole)
     torch.testing.assert_close(model.proj_out.bias, base["proj_out.bias"] + 0.5 * bias)
     torch.testing.assert_close(model.blocks[0].ffn.net[0].proj.bias, base["blocks.0.ffn.net.0.proj.bias"] + 0.5 * ffn)
     assert applied.ignored == 1 and "norm" in next(iter(state.ignored.values()))
+    worn = bits(model)
+    slot.set(None)
+    assert same(bits(model), base)
+    slot.set(state, 0.5)
+    assert same(bits(model), worn)
 
 
 def test_group_offloading_keeps_the_merged_weights(first: Path) -> None:

@@ -25,14 +25,18 @@ from t2v_studio.workspace import Workspace
 PLAN = make_plan(1)
 
 
-def test_it_is_worn_in_turn_without_a_load(engine: DiffusionEngine, with_tiny, tmp_path: Path, monkeypatch) -> None:
+@pytest.mark.parametrize("room", [1e12, 1e9])
+def test_it_is_worn_in_turn_without_a_load(
+    engine: DiffusionEngine, with_tiny, tmp_path: Path, monkeypatch, room: float
+) -> None:
+    monkeypatch.setattr("t2v_studio.engines.diffusion.adapter_merge.free_memory", lambda: room)
     card = adopt(with_tiny, write_lora(tmp_path / "lora"), name="ink", trigger="inkstyle", scale=0.7)
     (bare,), _ = drawn(engine, PLAN, canvas(scenes=1, lora_prompt_profile="none"))
     counts = Counts().watch(monkeypatch)
     (worn,), (source,) = drawn(engine, PLAN, canvas(scenes=1, adapter=card.id, lora_prompt_profile="none"))
     adapter = source.details["adapter"]
     assert (adapter["id"], adapter["scale"], adapter["matched"], adapter["way"]) == (card.id, 0.7, 16, "merged")
-    assert adapter["sha256"] == card.sha256
+    assert adapter["copies"] == ("device" if room > 1e11 else "disk") and adapter["sha256"] == card.sha256
     assert source.details["prompt"]["text"].startswith("inkstyle, ")
     assert not np.array_equal(bare, worn)
     assert counts["loads"] == counts["moves"] == 0
