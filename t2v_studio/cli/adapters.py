@@ -103,12 +103,7 @@ def add_adapter(
     """Add a LoRA: PEFT, diffusers, ComfyUI, kohya or musubi keys, safetensors only. The same file is added once."""
     with naming_flags(card):
         row = Studio().adapters.adopt(path, weight_name=weight_name, second=second, alpha=alpha, **_given(card))
-    if json:
-        print_json(row)
-        return
-    _show(row)
-    for words in row["notices"]:
-        note(f"note: {words}")
+    _say(row, json)
 
 
 @app.command("edit")
@@ -124,10 +119,7 @@ def edit_adapter(
     """Change what an adapter's card says."""
     with naming_flags(card):
         row = Studio().adapters.edit(adapter, **_given({"also_for": also_for, **card}))
-    if json:
-        print_json(row)
-    else:
-        _show(row)
+    _say(row, json)
 
 
 @app.command("check")
@@ -191,6 +183,16 @@ def _given(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _limits(row: dict[str, Any]) -> str:
     return f"{row['scale_min']:g} to {row['scale_max']:g}" if "scale_min" in row else ""
+
+
+def _say(row: dict[str, Any], json: bool) -> None:
+    """A card that was added or changed, with what is to know about it."""
+    if json:
+        print_json(row)
+        return
+    _show(row)
+    for words in row["notices"]:
+        note(f"note: {words}")
 
 
 def _show(row: dict[str, Any]) -> None:

@@ -123,7 +123,10 @@ class AdapterShelf:
         return self.row(card.id) | {"new": new, "notices": [*_notices(card, new, fields), *weak]}
 
     def edit(self, id_or_name: str, *, base: str | None = None, **fields: Any) -> dict[str, Any]:
-        """Change what a card says and give its row; fields of None stay. Raises InputError that names the field."""
+        """Change what a card says and give its row, with notices[]; fields of None stay.
+
+        Raises InputError that names the field; adapter_wrong_base or adapter_no_match for a base that its layers do not fit.
+        """
         from t2v_studio.adapters import catalogue
 
         card = catalogue.find(self._workspace, id_or_name)
@@ -136,8 +139,16 @@ class AdapterShelf:
             raise InputError(
                 "nothing_to_change", "adapter: nothing was given to change.", "See: t2v adapters edit --help"
             )
+        weak: list[str] = []
+        said = {*filter(None, [given.get("base_model")]), *given.get("also_for", [])} - {
+            card.base_model,
+            *card.also_for,
+        }
+        unbound = card.model_copy(update={"base_model": "", "also_for": []})
+        for model in sorted(said):
+            weak += partly(self._require_fit(self._file(card), model, unbound), model)
         catalogue.edit(self._workspace, card.id, **given)
-        return self.row(card.id)
+        return self.row(card.id) | {"notices": weak}
 
     def remove(self, id_or_name: str) -> dict[str, Any]:
         """Delete an adapter's folder; its id and name. Raises BusyError while a job uses it."""
@@ -173,15 +184,13 @@ class AdapterShelf:
         With them: model, made_for, family, layout, rank, alpha, alpha_source, depth ("layers", or where the model is not on
         this machine "names" or "sizes", see `_require_fit`). Raises InputError for a file that is no LoRA.
         """
-        from t2v_studio.adapters.catalogue import weights
         from t2v_studio.adapters.files import find_weights
 
         card = self._card_of(str(path))
         if card is None:
             file = LoraFile.read(find_weights(Path(path), weight_name), alpha=alpha)
         else:
-            given = card.alpha if card.alpha_given else alpha
-            file = LoraFile.read(*weights(self._workspace, card), alpha=given, experts=card.experts)
+            file = self._file(card, alpha)
         plan, base = file.plan, self._base(model)
         row: dict[str, Any] = {
             "ok": True, "error": "", "model": base, "made_for": card.base_model if card and card.base_model else plan.made_for,
@@ -195,6 +204,13 @@ class AdapterShelf:
         except InputError as error:
             row |= {"ok": False, "error": error.message, **error.details}
         return row
+
+    def _file(self, card: AdapterCard, alpha: float | None = None) -> LoraFile:
+        """The file of a card. alpha: where its card was not told one."""
+        from t2v_studio.adapters.catalogue import weights
+
+        given = card.alpha if card.alpha_given else alpha
+        return LoraFile.read(*weights(self._workspace, card), alpha=given, experts=card.experts)
 
     def _require_fit(self, file: LoraFile, base: str, card: AdapterCard | None = None) -> dict[str, Any]:
         """How an adapter fits a model: depth, matched[], unmatched[], wrong_shape{}. Raises InputError where it does not.

@@ -139,7 +139,7 @@ def parse_plan(data: Any) -> ScenePlan:
 
 
 def read_plan(path: Path) -> ScenePlan:
-    """A plan from a JSON file."""
+    """A plan from a JSON file; the prompts that `t2v plan --print-prompt --json` shows with it are no part of it."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -150,6 +150,8 @@ def read_plan(path: Path) -> ScenePlan:
         raise InputError(
             "plan_not_json", f"--plan: {path} is not JSON ({error}).", "Write one with: t2v plan … --json"
         ) from error
+    if isinstance(data, dict):
+        data.pop("prompts", None)
     return parse_plan(data)
 
 

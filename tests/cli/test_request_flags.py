@@ -112,14 +112,18 @@ def test_a_plan_reads_the_file_and_adds_nothing(good: Path) -> None:
 
 
 # --- prompts -----------------------------------------------------------------------------------
-def test_the_prompts_of_a_plan_stand_in_its_json() -> None:
-    read = json.loads(t2v("plan", *TINY, "--print-prompt", "--json").stdout)
+def test_the_prompts_of_a_plan_stand_in_its_json(tmp_path: Path) -> None:
+    printed = t2v("plan", *TINY, "--print-prompt", "--json").stdout
+    read = json.loads(printed)
     assert set(read["prompts"]) == {scene["id"] for scene in read["scenes"]}
     first = next(iter(read["prompts"].values()))
     assert first["trimmed"] and 0 < first["tokens"] <= first["limit"] == 512 and first["negative_prompt"]
     own = json.loads(t2v("plan", "--topic", "gradient descent", "--print-prompt", "--json").stdout)
     assert next(iter(own["prompts"].values()))["prompt"].startswith("Educational explainer, scene 1 of 4")
     assert "prompts" not in json.loads(t2v("plan", *TINY, "--json").stdout)
+    (tmp_path / "plan.json").write_text(printed, encoding="utf-8")
+    drawn = t2v("figure", "--plan", tmp_path / "plan.json", "--output", tmp_path / "one.svg")
+    assert drawn.exit_code == 0 and (tmp_path / "one.svg").is_file(), "what was printed is a plan"
 
 
 def test_without_a_tokenizer_every_part_is_shown_untrimmed(good: Path) -> None:

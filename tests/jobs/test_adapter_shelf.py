@@ -168,6 +168,19 @@ def test_checking_a_file_against_a_model(shelf: AdapterShelf, tmp_path: Path) ->
     assert shelf.rows() == [], "a check adds nothing"
 
 
+def test_a_card_names_no_base_that_its_layers_do_not_fit(shelf: AdapterShelf, tmp_path: Path) -> None:
+    shelf.adopt(lora(tmp_path / "a.safetensors", (*WAN, "blocks.1.attny.to_k")), name="Course")
+    for wrong in ({"base": "tiny-cogvideox"}, {"also_for": ["tiny-wan", "wan2.1-14b"]}):
+        with pytest.raises(InputError, match=r"Course .* not for") as refused:
+            shelf.edit("Course", **wrong)
+        now = shelf.row("Course")
+        assert refused.value.code == "adapter_wrong_base" and (now["base_model"], now["also_for"]) == ("", [])
+    edited = shelf.edit("Course", base="tiny-wan")
+    assert edited["base_model"] == "tiny-wan" and "2 of its 3 layers match tiny-wan" in edited["notices"][0]
+    assert shelf.edit("Course", base="tiny-wan22")["base_model"] == "tiny-wan22", "the old base rules nothing out"
+    assert shelf.edit("Course", base="")["base_model"] == ""
+
+
 def test_checking_an_adapter_of_the_catalogue(shelf: AdapterShelf, tmp_path: Path) -> None:
     row = shelf.adopt(lora(tmp_path / "a.safetensors"), name="Course", base="tiny-wan")
     assert shelf.check("Course", "tiny-wan")["ok"]

@@ -151,7 +151,7 @@ class MergedWeights:
             if set(names) - found.keys():
                 raise InputError(
                     "model_files_gone",
-                    f"lora_path: the model's files in {self._folder} cannot be read any more, and without them this LoRA "
+                    f"adapter: the model's files in {self._folder} cannot be read any more, and without them this LoRA "
                     "can neither be taken off nor exchanged.",
                     "Fetch the model again on the Models tab (t2v models download), then start the app anew.",
                 )
