@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class StudioError(Exception):
@@ -75,25 +78,48 @@ class CancelledError(StudioError):
         super().__init__("cancelled", message, "Start it again whenever you like.")
 
 
-def unknown_name(field: str, name: str, known: list[str]) -> InputError:
-    """The error for a name that is not in a closed list, with the nearest one that is."""
+def unknown_name(field: str, name: str, known: list[str], hint: str = "") -> InputError:
+    """The error for a name that is not in a closed list, with the nearest one that is. hint: in place of the whole list."""
     from difflib import get_close_matches
 
     near = get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f'Did you mean "{near[0]}"?' if near else f"Use one of: {', '.join(sorted(known))}."
+    hint = f'Did you mean "{near[0]}"?' if near else hint or f"Use one of: {', '.join(sorted(known))}."
     return InputError("unknown_name", f'{field}: "{name}" is not known.', hint)
 
 
-def wrong_value(code: str, error: Any, where: str = "") -> InputError:
-    """The error for one of pydantic's `errors()`, its field in the details. where: the file or thing that it stands in."""
-    field = ".".join(str(part) for part in error["loc"])
-    message, hint = in_words(error)
-    said = ": ".join(part for part in (where, field, message) if part)
-    return InputError(code, f"{said}.", hint, **({"field": field} if field else {}))
+def wrong_fields(
+    code: str, error: ValidationError, where: str = "", *, known: Iterable[str] = (), hint: str = ""
+) -> InputError:
+    """The error for data that a model refuses: a name that it does not know, before a value that cannot be.
+
+    The field stands in the details. where: the file or thing that it stands in. known: every name that there is, for the
+    nearest one. hint: for what does not say by itself what helps.
+    """
+    rows = error.errors(include_url=False)
+    first = next((row for row in rows if row["type"] == "extra_forbidden"), rows[0])
+    *above, name = [str(part) for part in first["loc"]] or [""]
+    if first["type"] == "extra_forbidden":
+        stands_in = ": ".join(filter(None, (where, ".".join(above)))) or "fields"
+        return unknown_name(stands_in, name, list(known), hint)
+    field = ".".join(filter(None, (*above, name)))
+    named = ": ".join(filter(None, (where, field)))
+    if first["type"] == "union_tag_invalid":
+        tags = [tag.strip(" '") for tag in str(first["ctx"]["expected_tags"]).split(",")]
+        return unknown_name(f"{named}.kind", str(first["ctx"]["tag"]), tags)
+    message, own = _in_words(first)
+    said = f"{named}: {message}" if named else message
+    return InputError(
+        code, f"{said}.", own or hint or "Correct it and try again.", **({"field": field} if field else {})
+    )
 
 
-def in_words(error: Mapping[str, Any]) -> tuple[str, str]:
-    """What is wrong with a value, and what to do, of one of pydantic's `errors()`; without a full stop and the field's name."""
+_KINDS = {"list_type": "a list", "tuple_type": "a list", "string_type": "text"} | dict.fromkeys(
+    ("dict_type", "model_type", "model_attributes_type"), "a set of fields"
+)
+
+
+def _in_words(error: Mapping[str, Any]) -> tuple[str, str]:
+    """What is wrong with a value, and what to do where that is plain; without a full stop and the field's name."""
     kind, context, value = error["type"], error.get("ctx") or {}, error.get("input")
     shown = f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else f'"{str(value)[:60]}"'
     bound = next(
@@ -118,4 +144,7 @@ def in_words(error: Mapping[str, Any]) -> tuple[str, str]:
         return f"{shown} is no {number}", f"Give a {number}."
     if kind in ("bool_parsing", "bool_type"):
         return f"{shown} is neither true nor false", "Use true or false."
-    return str(error["msg"]).removeprefix("Value error, "), "Correct it and try again."
+    wanted = _KINDS.get(str(kind))
+    if wanted:
+        return f"{shown} is not {wanted}", f"Give {wanted}."
+    return str(error["msg"]).removeprefix("Value error, "), ""

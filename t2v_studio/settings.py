@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from t2v_studio.errors import InputError, in_words
+from t2v_studio.errors import InputError, wrong_fields
 
 
 class Settings(BaseSettings):
@@ -143,7 +143,7 @@ def load_settings(**overrides: object) -> Settings:
     try:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
-        first = error.errors()[0]
-        name = "T2V_" + "_".join(str(part) for part in first["loc"]).upper()
-        message, hint = in_words(first)  # type: ignore[arg-type]
-        raise InputError("bad_setting", f"{name}: {message}.", f"{hint} Or unset {name}.") from error
+        wrong = wrong_fields("bad_setting", error)
+        name = "T2V_" + wrong.details["field"].upper()
+        message = wrong.message.removeprefix(f"{wrong.details['field']}: ")
+        raise InputError("bad_setting", f"{name}: {message}", f"{wrong.hint} Or unset {name}.") from error

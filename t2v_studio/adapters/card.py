@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from t2v_studio.errors import ConflictError, InputError, unknown_name, wrong_value
+from t2v_studio.errors import ConflictError, InputError, wrong_fields
 
 SCALE, SCALE_MIN, SCALE_MAX = 0.7, 0.0, 1.5
 """Scale and limits where an adapter comes without its own."""
@@ -76,11 +76,7 @@ def card_from(fields: dict[str, Any], where: str) -> AdapterCard:
     try:
         return AdapterCard.model_validate(fields)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            raise unknown_name(where, name, list(AdapterCard.model_fields)) from error
-        raise wrong_value("bad_adapter", first, where) from error
+        raise wrong_fields("bad_adapter", error, where, known=AdapterCard.model_fields) from error
 
 
 def read_card(path: Path) -> AdapterCard:

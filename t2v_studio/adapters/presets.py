@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from t2v_studio.adapters.card import SCALE, SCALE_MAX, SCALE_MIN, AdapterCard, Profile
-from t2v_studio.errors import InputError, in_words, unknown_name
+from t2v_studio.errors import InputError, unknown_name, wrong_fields
 from t2v_studio.workspace import SHIPPED, Workspace
 
 FILE = "adapter_presets.yaml"
@@ -114,11 +114,5 @@ def _preset(file: str, name: str, fields: dict[str, Any]) -> AdapterPreset:
     try:
         return AdapterPreset.model_validate({"name": name} | fields)
     except ValidationError as error:
-        errors = error.errors()
-        first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
-        field = ".".join(str(part) for part in first["loc"])
-        where = f"{file}: {name}"
-        if first["type"] == "extra_forbidden":
-            raise unknown_name(where, field, [one for one in AdapterPreset.model_fields if one != "name"]) from error
-        message, hint = in_words(first)  # type: ignore[arg-type]
-        raise InputError("bad_preset", f"{where}: {f'{field}: ' if field else ''}{message}.", hint) from error
+        known = [one for one in AdapterPreset.model_fields if one != "name"]
+        raise wrong_fields("bad_preset", error, f"{file}: {name}", known=known) from error

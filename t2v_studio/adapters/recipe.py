@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from t2v_studio.adapters.text_recipe import TextRecipe, parse_text_recipe
-from t2v_studio.errors import InputError, NotFoundError, wrong_value
+from t2v_studio.errors import InputError, NotFoundError, wrong_fields
 from t2v_studio.workspace import REPOSITORY
 
 Kind = Literal["video", "text"]
@@ -318,13 +318,8 @@ def parse_recipe(data: dict[str, Any], where: str = "recipe") -> Recipe:
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            near = get_close_matches(field, list(Recipe.model_fields), n=1, cutoff=0.5)
-            hint = f'Did you mean "{near[0]}"?' if near else "See the fields with: t2v train video --help"
-            raise InputError("unknown_key", f'{where}: "{field}" is not a field of a recipe.', hint) from error
-        raise wrong_value("bad_recipe", first, where) from error
+        see = "See the fields with: t2v train video --help"
+        raise wrong_fields("bad_recipe", error, where, known=Recipe.model_fields, hint=see) from error
 
 
 def recipe_files(kind: Kind = "video") -> dict[str, Path]:

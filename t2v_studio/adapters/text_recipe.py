@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from difflib import get_close_matches
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from t2v_studio.errors import InputError, wrong_value
+from t2v_studio.errors import wrong_fields
 
 TEXT_GROUPS = ("Model", "Rows", "Adapter", "Learning", "Speed and memory", "Saving", "Checking", "Modelfile")
 
@@ -203,10 +202,5 @@ def parse_text_recipe(data: dict[str, Any], where: str = "recipe") -> TextRecipe
     try:
         return TextRecipe.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            near = get_close_matches(field, list(TextRecipe.model_fields), n=1, cutoff=0.5)
-            hint = f'Did you mean "{near[0]}"?' if near else "See the fields with: t2v train text --help"
-            raise InputError("unknown_key", f'{where}: "{field}" is not a field of a text recipe.', hint) from error
-        raise wrong_value("bad_recipe", first, where) from error
+        see = "See the fields with: t2v train text --help"
+        raise wrong_fields("bad_recipe", error, where, known=TextRecipe.model_fields, hint=see) from error

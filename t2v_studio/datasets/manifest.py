@@ -16,7 +16,7 @@ from t2v_studio.datasets.clips import Found
 from t2v_studio.datasets.ratings import ClipScore, Held, family_of
 from t2v_studio.datasets.rows import Hasher, ManifestRow, data_hash, nothing_left, slug
 from t2v_studio.datasets.splits import SHARES, Splitting, check_leaks, checked_shares, split_families, split_table
-from t2v_studio.errors import InputError, unknown_name
+from t2v_studio.errors import InputError, unknown_name, wrong_fields
 from t2v_studio.planning.plan import Scene
 from t2v_studio.production.record import SceneRecord, VideoRecord
 from t2v_studio.studies.rubric import labels
@@ -70,10 +70,7 @@ def parse_spec(data: dict[str, Any]) -> ManifestSpec:
     try:
         spec = ManifestSpec.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise InputError("bad_manifest_spec", f"{where}: {message}.", "Correct this field.") from error
+        raise wrong_fields("bad_manifest_spec", error) from error
     if spec.criterion and spec.min_score is None:
         raise InputError("criterion_alone", "criterion: it needs a lowest score.", "Give --min-score as well.")
     return spec

@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from t2v_studio.errors import InputError, NotFoundError, StudioError
+from t2v_studio.errors import InputError, NotFoundError, StudioError, wrong_fields
 from t2v_studio.studies.blinding import sha256_of
 
 Split = Literal["train", "val", "test"]
@@ -175,10 +175,8 @@ def _row(line: str, number: int, name: str) -> ManifestRow:
     try:
         return ManifestRow.model_validate_json(line)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        text = f"{where}, {field}: {first['msg']}." if field else f"{where}: {first['msg']}."
-        raise InputError("bad_manifest", text, "Correct this line, or build the manifest again.") from error
+        hint = "Correct this line, or build the manifest again."
+        raise wrong_fields("bad_manifest", error, where, known=ManifestRow.model_fields, hint=hint) from error
 
 
 def nothing_left(what: str) -> StudioError:

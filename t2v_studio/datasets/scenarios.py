@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
-from t2v_studio.errors import InputError, unknown_name
+from t2v_studio.errors import InputError, wrong_fields
 from t2v_studio.workspace import SHIPPED
 
 SCENARIOS = "scenarios.yaml"
@@ -103,15 +103,8 @@ def parse_scenarios(data: Any, named: str = SCENARIOS) -> dict[str, Scenario]:
     try:
         return _File.model_validate(data).scenarios
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            known = list(Scenario.model_fields if len(first["loc"]) > 1 else _File.model_fields)
-            raise unknown_name(f"{named}: {where}", str(first["loc"][-1]), known) from error
-        message = first["msg"].removeprefix("Value error, ")
-        raise InputError(
-            "bad_scenarios", f"{named}: {where or 'it'}: {message}.", "Look at data/scenarios.yaml."
-        ) from error
+        known = [*_File.model_fields, *Scenario.model_fields]
+        raise wrong_fields("bad_scenarios", error, named, known=known, hint="Look at data/scenarios.yaml.") from error
 
 
 def assign(captions: Sequence[str], scenarios: dict[str, Scenario]) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from t2v_studio.errors import InputError, unknown_name
+from t2v_studio.errors import InputError, wrong_fields
 from t2v_studio.planning.visuals import VISUALS, Process, Visual
 
 
@@ -135,7 +135,7 @@ def parse_plan(data: Any) -> ScenePlan:
     try:
         return ScenePlan.model_validate(data)
     except ValidationError as error:
-        raise _readable(error) from error
+        raise wrong_fields("bad_plan", error, "plan", known=_field_names()) from error
 
 
 def read_plan(path: Path) -> ScenePlan:
@@ -153,18 +153,6 @@ def read_plan(path: Path) -> ScenePlan:
     if isinstance(data, dict):
         data.pop("prompts", None)
     return parse_plan(data)
-
-
-def _readable(error: ValidationError) -> InputError:
-    found = error.errors()
-    first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
-    where = ".".join(str(part) for part in first["loc"]) or "plan"
-    if first["type"] == "extra_forbidden":
-        name = str(first["loc"][-1])
-        return unknown_name(f"plan.{where}", name, _field_names())
-    if first["type"] == "union_tag_invalid":
-        return unknown_name(f"plan.{where}.kind", str(first["ctx"]["tag"]), list(VISUALS))
-    return InputError("bad_plan", f"plan.{where}: {first['msg']}.", "Correct this field of the plan.")
 
 
 def _field_names() -> list[str]:

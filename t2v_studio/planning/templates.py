@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from t2v_studio.errors import InputError, unknown_name
+from t2v_studio.errors import InputError, unknown_name, wrong_fields
 from t2v_studio.planning.topic import find_phrase, words_of
 from t2v_studio.planning.visuals import VISUALS, Process, Visual
 from t2v_studio.workspace import SHIPPED
@@ -107,7 +107,7 @@ def read_template(path: Path) -> Template:
     try:
         template = Template.model_validate(data)
     except ValidationError as error:
-        raise _readable(path.name, error) from error
+        raise wrong_fields("bad_template", error, path.name, known=_field_names()) from error
     if template.name != path.stem:
         raise InputError("bad_template", f"{path.name}: name is {template.name!r}.", f"Set name to {path.stem}.")
     return template
@@ -152,17 +152,6 @@ def choose_template(name: str, topic: str, templates: dict[str, Template]) -> Te
             if at >= 0 and (len(phrase), at) > best:
                 best, chosen = (len(phrase), at), template
     return chosen
-
-
-def _readable(file: str, error: ValidationError) -> InputError:
-    found = error.errors()
-    first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
-    where = ".".join(str(part) for part in first["loc"]) or "template"
-    if first["type"] == "extra_forbidden":
-        return unknown_name(f"{file}: {where}", str(first["loc"][-1]), _field_names())
-    if first["type"] == "union_tag_invalid":
-        return unknown_name(f"{file}: {where}.kind", str(first["ctx"]["tag"]), list(VISUALS))
-    return InputError("bad_template", f"{file}: {where}: {first['msg']}.", "Correct this field of the template.")
 
 
 def _field_names() -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from t2v_studio.errors import InputError, in_words, unknown_name
+from t2v_studio.errors import InputError, unknown_name, wrong_fields
 from t2v_studio.production.request import VideoRequest, parse_request
 from t2v_studio.workspace import SHIPPED, Workspace
 
@@ -91,10 +91,7 @@ def parse_pack(data: Any, named: str = "pack") -> Pack:
     try:
         pack = Pack.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "pack"
-        message, hint = in_words(first)  # type: ignore[arg-type]
-        raise InputError("bad_pack", f"{named}: {where}: {message}.", hint) from error
+        raise wrong_fields("bad_pack", error, named) from error
     from t2v_studio.planning.templates import load_templates
 
     templates = load_templates()

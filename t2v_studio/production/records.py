@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from t2v_studio.database import reading, writing
-from t2v_studio.errors import InputError, NotFoundError, StudioError
+from t2v_studio.errors import InputError, NotFoundError, StudioError, wrong_fields
 from t2v_studio.production.record import VideoRecord
 from t2v_studio.workspace import Workspace
 
@@ -35,11 +35,10 @@ def parse_record(data: Any, named: str = "record") -> VideoRecord:
     try:
         return VideoRecord.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "it"
+        wrong = wrong_fields("not_a_record", error, known=VideoRecord.model_fields)
         raise InputError(
             "not_a_record",
-            f"{named} is not a record of the studio ({where}: {first['msg']}).",
+            f"{named} is not a record of the studio ({wrong.message.rstrip('.')}).",
             "Name the record.json beside a video, or the video itself.",
         ) from error
 

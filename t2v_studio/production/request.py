@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from t2v_studio.engines.diffusion.options import DiffusionOptions
 from t2v_studio.engines.diffusion.presets import Preset, preset
 from t2v_studio.engines.manim.options import ManimOptions
-from t2v_studio.errors import unknown_name, wrong_value
+from t2v_studio.errors import wrong_fields
 from t2v_studio.planning.plan import ScenePlan
 
 LENGTHS = ("seconds", "frames", "scene_frames")
@@ -131,8 +131,4 @@ def parse_request(data: dict[str, Any]) -> VideoRequest:
     try:
         return VideoRequest.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
-            raise unknown_name("request", where, list(VideoRequest.model_fields)) from error
-        raise wrong_value("bad_request", first) from error
+        raise wrong_fields("bad_request", error, known=VideoRequest.model_fields) from error

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from t2v_studio.database import reading, writing
-from t2v_studio.errors import ConflictError, InputError, NotFoundError
+from t2v_studio.errors import ConflictError, InputError, NotFoundError, wrong_fields
 from t2v_studio.studies.rubric import COMMENT_AT, labels
 from t2v_studio.studies.store_states import OPEN, now, study_row
 from t2v_studio.workspace import Workspace
@@ -296,11 +296,9 @@ def _parse(event: dict[str, Any]) -> Event:
     try:
         return Event.model_validate(event)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "event"
-        message = first["msg"].removeprefix("Value error, ")
+        wrong = wrong_fields("bad_event", error, known=Event.model_fields)
         uuid = str(event.get("uuid", "")) if isinstance(event, dict) else ""
-        raise InputError("bad_event", f"{where}: {message}.", "Reload the page.", uuid=uuid) from error
+        raise InputError("bad_event", wrong.message, "Reload the page.", uuid=uuid) from error
 
 
 def _assignment(connection: sqlite3.Connection, rater: sqlite3.Row, assignment_id: str) -> sqlite3.Row:

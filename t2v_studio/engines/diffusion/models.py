@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from t2v_studio.engines.diffusion.families.base import Family, Profile, Quality, Source
 from t2v_studio.engines.diffusion.families.registry import FAMILIES
 from t2v_studio.engines.diffusion.families.registry import family as family_of
-from t2v_studio.errors import InputError, UnavailableError, unknown_name
+from t2v_studio.errors import InputError, UnavailableError, unknown_name, wrong_fields
 from t2v_studio.settings import Settings
 from t2v_studio.workspace import SHIPPED, Workspace
 
@@ -249,12 +249,12 @@ def own_models(workspace: Workspace) -> list[ModelEntry]:
 def _own(workspace: Workspace, row: dict[str, Any]) -> ModelEntry:
     try:
         entry = ModelEntry(**{**row, "origin": "own"})
-    except (ValidationError, TypeError) as error:
-        if not isinstance(error, ValidationError):
-            raise _bad_file(workspace, str(error)) from error
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise _bad_file(workspace, f"model {row.get('name', '?')}: {field}: {first['msg']}") from error
+    except TypeError as error:  # a key that is no text
+        raise _bad_file(workspace, str(error)) from error
+    except ValidationError as error:
+        known = [*ModelEntry.model_fields, *PartInfo.model_fields]
+        wrong = wrong_fields("bad_models_file", error, f"model {row.get('name', '?')}", known=known)
+        raise _bad_file(workspace, wrong.message.rstrip("."), wrong.hint) from error
     try:
         family_of(entry.family)
     except InputError as error:
@@ -338,5 +338,6 @@ def _own_folder(entry: ModelEntry, workspace: Workspace) -> Path:
     return folder
 
 
-def _bad_file(workspace: Workspace, what: str) -> InputError:
-    return InputError("bad_models_file", f"{LOCAL_FILE}: {what}.", f"Correct {workspace.data / LOCAL_FILE}.")
+def _bad_file(workspace: Workspace, what: str, hint: str = "") -> InputError:
+    helps = f"{hint} The file: {workspace.data / LOCAL_FILE}." if hint else f"Correct {workspace.data / LOCAL_FILE}."
+    return InputError("bad_models_file", f"{LOCAL_FILE}: {what}.", helps)

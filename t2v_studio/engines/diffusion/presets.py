@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from t2v_studio.engines.diffusion.options import Quality
-from t2v_studio.errors import InputError, unknown_name
+from t2v_studio.errors import InputError, unknown_name, wrong_fields
 from t2v_studio.workspace import SHIPPED
 
 PRESETS = SHIPPED / "diffusion_presets.yaml"
@@ -105,12 +105,8 @@ def _read(path: Path) -> dict[str, Preset]:
         rows = yaml.safe_load(path.read_text(encoding="utf-8"))
         found = [Preset.model_validate(row) for row in rows]
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            known = [*Preset.model_fields, *PresetValues.model_fields]
-            raise unknown_name(f"{path.name}: {where}", str(first["loc"][-1]), known) from error
-        raise InputError("bad_preset", f"{path.name}: {where}: {first['msg']}.", "Correct this field.") from error
+        known = [*Preset.model_fields, *PresetValues.model_fields]
+        raise wrong_fields("bad_preset", error, path.name, known=known) from error
     except (OSError, TypeError, yaml.YAMLError) as error:
         raise InputError("bad_preset", f"{path.name}: {error}", "Correct the YAML of this file.") from error
     names = [one.name for one in found]

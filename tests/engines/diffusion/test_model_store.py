@@ -121,7 +121,7 @@ def test_a_folder_is_registered_in_the_users_file(workspace: Workspace, settings
     with pytest.raises(InputError, match="mine"):
         register(workspace, "mine", "wan", tiny)
     path.write_text("- {name: odd, family: wan, folder: x, colour: red}")
-    with pytest.raises(InputError, match="odd: colour"):
+    with pytest.raises(InputError, match='model odd: "colour" is not known'):
         registry(workspace)
 
 
