@@ -14,6 +14,7 @@ from stand_in import StandIn
 from t2v_studio.jobs.model import Job
 from t2v_studio.jobs.model_shelf import ModelShelf
 from t2v_studio.settings import Settings
+from t2v_studio.ui.components import video_job
 from t2v_studio.ui.page import Page
 from t2v_studio.ui.tabs import generate, models
 
@@ -100,6 +101,6 @@ def test_a_failed_fetch_goes_with_the_next_choice(studio: StandIn, act: Any) -> 
 
 def test_how_a_job_ended_stays_no_longer_than_the_next_choice_in_the_form() -> None:
     told = '<div class="t2-notice bad">The engine stopped.</div>'
-    assert generate.is_read(told, "")
-    assert not generate.is_read(told, "job_1"), "another one is followed"
-    assert not generate.is_read(generate.EMPTY, "") and not generate.is_read("", "")
+    assert video_job.is_read(told, "")
+    assert not video_job.is_read(told, "job_1"), "another one is followed"
+    assert not video_job.is_read(generate.EMPTY, "") and not video_job.is_read("", "")

@@ -10,7 +10,7 @@ from stand_in import StandIn
 
 from t2v_studio.settings import Settings
 from t2v_studio.ui.app import prepare_environment
-from t2v_studio.ui.tabs.generate import drawn_plan, own_codes, preview_of, status_of, submit_request
+from t2v_studio.ui.components.video_job import drawn_plan, own_codes, preview_of, status_of, submit_request
 
 MOST_COMPONENTS = 360
 LABELLED = ("textbox", "number", "dropdown", "radio", "checkbox", "slider", "file", "video", "image", "dataframe")
