@@ -29,15 +29,15 @@ SMALL_BOOK = "# Notes on optimisation\n\n" + "\n\n".join(
 
 
 @contextmanager
-def served(home: Path) -> Iterator[tuple[str, Any]]:
-    """A running app over a workspace, with workers: its address and its studio."""
+def served(home: Path, **chosen: Any) -> Iterator[tuple[str, Any]]:
+    """A running app over a workspace, with workers unless the settings chosen say otherwise: its address and its studio."""
     from t2v_studio.studio import Studio
     from t2v_studio.ui.app import running
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    settings = Settings(home=home, port=port, worker_threads=1, _env_file=None)
+    settings = Settings(home=home, port=port, worker_threads=1, _env_file=None, **chosen)
     studio = Studio(settings)
     with running(settings, studio) as (_, address):
         yield address, studio

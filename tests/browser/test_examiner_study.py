@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import served
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "studies"))
 
 import pairs_on_disk
 from pairs_on_disk import make_pair_on_disk
 
-from t2v_studio.settings import Settings
 from t2v_studio.studio import Studio
 
 pytestmark = pytest.mark.browser
@@ -36,21 +35,14 @@ class Rated:
 @pytest.fixture(scope="module")
 def rated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rated]:
     """A running studio with a locked study of two small pairs and three invitations."""
-    from t2v_studio.ui.app import running
-
-    with pytest.MonkeyPatch.context() as patch, socket.socket() as free:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pairs_on_disk, "WIDTH", 320)
         patch.setattr(pairs_on_disk, "HEIGHT", 180)
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        free.close()
-        settings = Settings(home=tmp_path_factory.mktemp("rated"), port=port, executor="inline", _env_file=None)
-        studio = Studio(settings)
-        pairs = [make_pair_on_disk(studio.workspace, topic) for topic in TOPICS]
-        study = studio.studies.create("Explainer videos", pairs, seed=2)["id"]
-        studio.studies.lock(study, raters=3)
-        links = [studio.studies.invite(study)["path"].lstrip("/") for _ in range(3)]
-        with running(settings, studio) as (_, url):
+        with served(tmp_path_factory.mktemp("rated"), executor="inline") as (url, studio):
+            pairs = [make_pair_on_disk(studio.workspace, topic) for topic in TOPICS]
+            study = studio.studies.create("Explainer videos", pairs, seed=2)["id"]
+            studio.studies.lock(study, raters=3)
+            links = [studio.studies.invite(study)["path"].lstrip("/") for _ in range(3)]
             yield Rated(url, studio, study, links)
 
 
