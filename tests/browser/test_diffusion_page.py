@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from conftest import choose_tab, film, visit
 
+KEPT = "localStorage.getItem('t2v-generate')"
+"""What the page comes back from after a reload."""
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
@@ -59,9 +61,10 @@ def test_what_is_lacking_is_said_before_and_a_failure_goes_with_the_next_choice(
     choose_tab(page, "Generate")
     page.locator("#status .t2-notice.bad").wait_for()
     page.get_by_role("button", name="Who plans").click()
+    kept = page.evaluate(KEPT)
     page.locator("#use-llm-planner input").uncheck()
     page.locator("#status .t2-notice").wait_for(state="detached")
-    page.wait_for_timeout(500)
+    page.wait_for_function(f"(before) => ({KEPT}) !== before", arg=kept)
     visit(page, url)
     choose_tab(page, "Generate")
     page.wait_for_timeout(1500)

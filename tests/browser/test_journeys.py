@@ -24,7 +24,7 @@ def test_drop_a_book_search_it_and_see_the_page(page: Any, small_pdf: Path):
     page.locator("#books [data-act=book]", has_text="Small book").first.click()
     page.locator("#passages [data-act=passage]").first.click()
     page.wait_for_selector("#passage-detail blockquote")
-    assert page.evaluate("document.querySelector('#passage-detail img.t2-page').naturalWidth") > 100
+    page.wait_for_function("document.querySelector('#passage-detail img.t2-page')?.naturalWidth > 100")
 
     choose_tab(page, "Search")
     page.fill("#search-query textarea, #search-query input", "what happens when the learning rate is too large")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+import pytest
+
 from t2v_studio.jobs.context import JobContext, Residents
 from t2v_studio.jobs.pace import Pace
 from t2v_studio.jobs.queue import Queue
@@ -62,8 +64,9 @@ def test_a_step_back_is_no_step_and_another_total_begins_anew() -> None:
 
 
 def test_the_row_holds_the_end_of_the_stage_and_other_words_are_written_at_once(
-    settings: Settings, workspace: Workspace
+    settings: Settings, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("t2v_studio.jobs.context.time.monotonic", lambda: 0.0)
     queue = Queue(workspace)
     job = queue.submit("video", "studio", {}, title="x")
     queue.claim("studio", "w1")

@@ -48,10 +48,10 @@ def scribbler(desk, rater: str, seed: int, count: int) -> subprocess.Popen[str]:
 def scribble_with_kills(desk, rater: str, total: int, lines: list[str], ends: list[int]) -> None:
     """Let a child make `total` edits, killing it -9 after a random number of lines, three times over."""
     draw, made = random.Random(rater), 0
-    while made < total:
+    while made < total or ends[-1] == -signal.SIGKILL:
         child = scribbler(desk, rater, len(ends), total - made)
         assert child.stdout is not None
-        patience = draw.randrange(60, 120) if len(ends) < 3 else 10**9
+        patience = draw.randrange(20, 60) if len(ends) < 3 else 10**9
         for seen, line in enumerate(child.stdout, start=1):
             # Under PYTHONUNBUFFERED a line leaves in pieces: a kill between them leaves one that was never told.
             if not line.endswith("\n"):

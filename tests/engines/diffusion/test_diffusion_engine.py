@@ -360,10 +360,11 @@ def test_an_idle_model_leaves(settings: Any, with_tiny: Any) -> None:
     class Watched(DiffusionEngine):
         def release(self) -> bool:
             done = super().release()
-            gone.set()
+            if done:
+                gone.set()
             return done
 
-    idle = Watched(settings.model_copy(update={"gpu_idle_minutes": 1e-4}), with_tiny)
+    idle = Watched(settings.model_copy(update={"gpu_idle_minutes": 5e-3}), with_tiny)
     drawn(idle, make_plan(1), canvas(scenes=1))
     assert gone.wait(10)
     assert idle.status() == {}

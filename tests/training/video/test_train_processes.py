@@ -70,7 +70,7 @@ def test_killed_at_a_random_step_and_resumed_the_weights_are_the_same_bits(
     recipe = small(steps=60, save_every=4, validate_every=60, sigma_quantiles=1, lora_dropout=0.1, workers=1)
     broken, unbroken = new_run(recipe), new_run(recipe)
     process = started(broken, workspace)
-    until_step(broken, random.randint(5, 40), process)
+    until_step(broken, random.randint(5, 20), process)
     process.send_signal(signal.SIGKILL)
     assert process.wait(PATIENCE_S) == -signal.SIGKILL, "it was killed before it was done"
     left = checkpoints(broken.part())
