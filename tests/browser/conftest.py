@@ -116,13 +116,21 @@ def visit(tab: Any, address: str) -> None:
 
 
 def choose_tab(tab: Any, name: str) -> None:
+    """Click a tab, or on a narrow window its line in the bar's own menu; a bar that is being laid out anew is asked again."""
+    from playwright.sync_api import TimeoutError as TooLate
+
     found = tab.get_by_role("tab", name=name, exact=True).first
-    if found.is_visible():
-        found.click()
-        return
-    # On a narrow window the later tabs stand behind the bar's own menu.
-    tab.locator("#tabs [aria-label='More tabs']").first.click()
-    tab.locator("#tabs .overflow-dropdown button", has_text=name).first.click()
+    for patience in (2_000, 5_000, 20_000, 90_000):
+        try:
+            if found.is_visible():
+                found.click(timeout=patience)
+            else:
+                tab.locator("#tabs [aria-label='More tabs']").first.click(timeout=patience)
+                tab.locator("#tabs .overflow-dropdown button", has_text=name).first.click(timeout=patience)
+            return
+        except TooLate:
+            continue
+    raise AssertionError(f"there is no tab {name}")
 
 
 def add_book(tab: Any, path: Path, title: str) -> None:
