@@ -202,7 +202,7 @@ class AdapterShelf:
             row |= self._require_fit(file, base, card)
             file.require_usable()
         except InputError as error:
-            row |= {"ok": False, "error": error.message, **error.details}
+            row |= {**error.details, "ok": False, "error": error.message, "rank": plan.rank}
         return row
 
     def _file(self, card: AdapterCard, alpha: float | None = None) -> LoraFile:

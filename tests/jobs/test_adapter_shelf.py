@@ -158,6 +158,7 @@ def test_checking_a_file_against_a_model(shelf: AdapterShelf, tmp_path: Path) ->
     assert (
         not wrong["ok"]
         and len(wrong["wrong_shape"]) == 2
+        and wrong["rank"] == 4
         and "was made for a wan transformer of width 36" in wrong["error"]
     )
     other = shelf.check(tmp_path / "fits.safetensors", "tiny-cogvideox")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,35 @@ def test_a_scheduler_of_another_class_is_refused(tmp_path: Path) -> None:
     (tmp_path / "scheduler" / "scheduler_config.json").write_text('{"_class_name": "os.system"}')
     with pytest.raises(StudioError) as caught:
         family("wan").load_part("scheduler_config", tmp_path)
+    assert caught.value.code == "model_broken"
+
+
+@pytest.mark.parametrize(
+    ("part", "lost"),
+    [
+        ("transformer", "blocks.0.attn1.to_q.weight"),
+        ("vae", "decoder.conv_out.bias"),
+        ("text_encoder", "encoder.block.0.layer.0.SelfAttention.q.weight"),
+    ],
+)
+def test_weights_that_the_files_lack_are_not_drawn_at_random(tiny: Any, tmp_path: Path, part: str, lost: str) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "model"
+    shutil.copytree(tiny("wan"), folder)
+    (path,) = (folder / part).glob("*.safetensors")
+    weights = load_file(path)
+    del weights[lost]
+    save_file(weights, path, metadata={"format": "pt"})
+    with pytest.raises(StudioError, match=rf"lack 1 of its \d+ weights, {lost}") as caught:
+        family("wan").load_part(part, folder)
+    assert caught.value.code == "model_broken" and caught.value.hint
+
+
+@pytest.mark.parametrize("part", ["transformer", "vae"])
+def test_a_part_of_another_family_is_refused(tiny: Any, part: str) -> None:
+    with pytest.raises(StudioError, match=r"it is a \w*LTX\w*, and this family needs a \w*Wan") as caught:
+        family("wan").load_part(part, tiny("ltx"))
     assert caught.value.code == "model_broken"
 
 

@@ -15,7 +15,7 @@ def load_model(class_name: str, folder: Path, *, dtype: Any, device: str) -> Any
     """A diffusers model in eval mode. Modules that the class keeps in float32 stay so."""
     import diffusers
 
-    return _from_pretrained(getattr(diffusers, class_name), folder, dtype=torch_dtype(dtype)).eval().to(device)
+    return _whole(getattr(diffusers, class_name), folder, torch_dtype(dtype)).to(device)
 
 
 def load_text_encoder(class_name: str, folder: Path, *, dtype: Any, device: str) -> Any:
@@ -24,7 +24,7 @@ def load_text_encoder(class_name: str, folder: Path, *, dtype: Any, device: str)
 
     from t2v_studio.engines.diffusion.families.text_checks import check_text_encoder
 
-    encoder = _from_pretrained(getattr(transformers, class_name), folder, dtype=torch_dtype(dtype)).eval()
+    encoder = _whole(getattr(transformers, class_name), folder, torch_dtype(dtype))
     check_text_encoder(encoder)
     return encoder.to(device)
 
@@ -96,6 +96,29 @@ def count_parameters(class_name: str, config: Mapping[str, Any]) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
+def _whole(kind: Any, folder: Path, dtype: Any) -> Any:
+    """A model in eval mode, every weight of which was in its files: libraries would draw the others at random."""
+    _require_class(kind.__name__, folder)
+    model, told = _from_pretrained(kind, folder, dtype=dtype, use_safetensors=True, output_loading_info=True)
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    read = {id(parameter) for name, parameter in parameters.items() if name not in told["missing_keys"]}
+    lacking = sorted(name for name, parameter in parameters.items() if id(parameter) not in read)
+    if lacking:
+        first = f"its files lack {len(lacking)} of its {len(parameters)} weights, {lacking[0]} among them"
+        raise _broken(folder, ValueError(first))
+    return model.eval()
+
+
+def _require_class(wanted: str, folder: Path) -> None:
+    """Refuse a part of another family, as diffusers' own configuration names it."""
+    try:
+        found = json.loads((folder / "config.json").read_text("utf-8")).get("_class_name", wanted)
+    except (OSError, ValueError, AttributeError):
+        return  # reading it says what is wrong
+    if found != wanted:
+        raise _broken(folder, ValueError(f"it is a {found}, and this family needs a {wanted}"))
+
+
 def _from_pretrained(kind: Any, folder: Path, **arguments: Any) -> Any:
     if not folder.is_dir():
         raise StudioError(
@@ -103,12 +126,10 @@ def _from_pretrained(kind: Any, folder: Path, **arguments: Any) -> Any:
             f"The model folder has no part {folder.name!r}.",
             "Put the whole model there.",
         )
-    if "dtype" in arguments:
-        arguments["use_safetensors"] = True
     try:
         with without_bars():
             return kind.from_pretrained(str(folder), local_files_only=True, **arguments)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
         if out_of_memory(error):
             raise
         raise _broken(folder, error) from error
