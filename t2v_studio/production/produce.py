@@ -334,9 +334,9 @@ def _adapter_notices(rendered: Rendered) -> list[str]:
     if worn is None or not (worn["unmatched"] or worn["ignored"]):
         return []
     every = worn["matched"] + worn["unmatched"]
-    said = f"The LoRA {worn['name']} changed {worn['matched']} layers of its {every}"
+    said = f"Of the {every} layers of the LoRA {worn['name']} the model has {worn['matched']}"
     if worn["unmatched"]:
-        said += f"; the model has no {', '.join(worn['unmatched_names'][:3])}"
+        said += f", and no {', '.join(worn['unmatched_names'][:3])}"
     if worn["ignored"]:
         said += f"; {worn['ignored']} tensors of its file are no LoRA that can be read"
     weak = "Its effect may be weak. " if 2 * worn["matched"] < every + worn["ignored"] / 2 else ""

@@ -64,6 +64,33 @@ def test_a_lora_of_another_model_is_refused_in_the_words_of_who_asks(lora: Path,
     assert refused.value.code == "writer_adapter_broken"
 
 
+def without(folder: Path, end: str) -> str:
+    """Take the first weight whose name ends so out of a model's file; its name, empty where there is none."""
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    lost = next((name for name in weights if name.endswith(end)), "")
+    weights.pop(lost, None)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return lost
+
+
+def test_weights_that_the_files_lack_are_not_drawn_at_random(tmp_path: Path) -> None:
+    folder = chat_models.save("qwen3", tmp_path / "qwen3")
+    lost = without(folder, "q_proj.weight")
+    with pytest.raises(UnavailableError, match=rf"lack 1 of its \d+ weights, {lost}") as refused:
+        answer(folder)
+    assert lost and refused.value.code == "writer_model_broken"
+
+
+def test_a_head_that_is_tied_to_the_embeddings_needs_no_weights_of_its_own(tmp_path: Path) -> None:
+    folder = chat_models.save("qwen3", tmp_path / "qwen3")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": True}))
+    without(folder, "lm_head.weight")
+    assert isinstance(answer(folder), str)
+
+
 def test_a_folder_without_safetensors_is_no_lora(base: Path, lora: Path, tmp_path: Path) -> None:
     (tmp_path / "adapter_model.bin").write_bytes(b"\x80\x04.")
     (tmp_path / ADAPTER_CONFIG).write_text(json.dumps(json.loads((lora / ADAPTER_CONFIG).read_text())))

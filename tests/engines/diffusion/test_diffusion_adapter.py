@@ -149,4 +149,4 @@ def test_layers_that_the_model_has_not_are_said(
     request = asked(adapter=card.id, steps=1, width=128, height=128, scene_frames=5, fps=8, text_overlay=False)
     record = produce(request, Planned(PLAN), workspace=with_tiny, settings=settings, engine=engine)
     assert record.adapter is not None and record.adapter["unmatched"] > 0
-    assert any("The LoRA deep changed" in said and "attn3" in said for said in record.notices)
+    assert any("layers of the LoRA deep the model has" in said and "attn3" in said for said in record.notices)

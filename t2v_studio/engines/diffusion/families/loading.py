@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from t2v_studio.errors import StudioError
+from t2v_studio.whole_weights import require_whole
 
 
 def load_model(class_name: str, folder: Path, *, dtype: Any, device: str) -> Any:
@@ -97,15 +98,13 @@ def count_parameters(class_name: str, config: Mapping[str, Any]) -> int:
 
 
 def _whole(kind: Any, folder: Path, dtype: Any) -> Any:
-    """A model in eval mode, every weight of which was in its files: libraries would draw the others at random."""
+    """A model in eval mode, every weight of which was in its files."""
     _require_class(kind.__name__, folder)
     model, told = _from_pretrained(kind, folder, dtype=dtype, use_safetensors=True, output_loading_info=True)
-    parameters = dict(model.named_parameters(remove_duplicate=False))
-    read = {id(parameter) for name, parameter in parameters.items() if name not in told["missing_keys"]}
-    lacking = sorted(name for name, parameter in parameters.items() if id(parameter) not in read)
-    if lacking:
-        first = f"its files lack {len(lacking)} of its {len(parameters)} weights, {lacking[0]} among them"
-        raise _broken(folder, ValueError(first))
+    try:
+        require_whole(model, told)
+    except ValueError as error:
+        raise _broken(folder, error) from error
     return model.eval()
 
 
