@@ -252,6 +252,7 @@ class Studio:
 
     def submit_again(self, record: VideoRecord, *, output: Path | None = None) -> Job:
         """The video of a record once more: same plan, evidence and frames. Result: as of `submit_video`."""
+        _check_engine(record.request, self.settings, self.workspace)
         spec = {"record": record.model_dump(mode="json"), "output": _checked_output(output)}
         return self._submit("again", "studio", spec, record.plan.topic)
 

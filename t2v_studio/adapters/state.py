@@ -74,6 +74,11 @@ class AdapterState:
     name: str = ""
     base_model: str = ""
 
+    @property
+    def identity(self) -> tuple[str, str, float, str]:
+        """What decides how it changes a model beside its scale: another alpha or expert is another adapter."""
+        return self.sha256, self.second_sha256, self.alpha, self.experts
+
     def for_expert(self, number: int) -> Mapping[str, LoraLayer]:
         """The layers for transformer (1, high noise) or transformer_2 (2, low noise); empty where it is left alone."""
         return expert_layers(self.layers, self.second, self.experts, number)

@@ -116,7 +116,7 @@ class AdapterSlot:
             bare = self._applied(state, 0.0, matches, 0.0, "none") if state is not None else BARE
             self.current = bare
             return bare
-        key = (state.sha256, state.second_sha256, state.alpha, state.experts, scale)
+        key = (*state.identity, scale)
         if key == self._key:
             return self.current
         began = time.perf_counter()

@@ -44,6 +44,7 @@ class LatentStore:
 
     def put(self, key: str, latents: torch.Tensor) -> None:
         """Keep latents. A full disk is no reason to lose the clip: it is logged."""
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -51,7 +52,7 @@ class LatentStore:
         try:
             save_file({"latents": latents.detach().to("cpu").contiguous()}, str(part))
             part.replace(self._path(key))
-        except OSError as error:
+        except (OSError, SafetensorError) as error:
             log.warning("latents could not be kept: %s", error)
             part.unlink(missing_ok=True)
 

@@ -273,7 +273,7 @@ class SceneDrawing:
                 "clip": vars(clip),
                 "text": [prompt.text, prompt.negative],
                 "numerics": session.numerics(settings),
-                "adapter": [session.worn.state.sha256, session.scale(settings)] if session.worn else None,
+                "adapter": [*session.worn.state.identity, session.scale(settings)] if session.worn else None,
                 "versions": [version(name) for name in ("torch", "diffusers", "transformers")],
             }
         )

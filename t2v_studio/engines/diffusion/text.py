@@ -57,6 +57,7 @@ class PromptStore:
 
     def put(self, key: str, encoded: Encoded) -> Encoded:
         """Keep a prompt; returns it as it lies on the host."""
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
         kept = {name: tensor.detach().to("cpu").contiguous() for name, tensor in encoded.items()}
@@ -66,7 +67,7 @@ class PromptStore:
         try:
             save_file(kept, str(part))
             part.replace(self._path(key))
-        except OSError as error:
+        except (OSError, SafetensorError) as error:
             log.warning("a prompt could not be kept on disk: %s", error)
             part.unlink(missing_ok=True)
         self._prune()

@@ -10,7 +10,7 @@ import pytest
 from tiny_lora import write_lora
 from tiny_studio import Counts, canvas, drawn, make_plan, video
 
-from t2v_studio.adapters.catalogue import adopt, edit
+from t2v_studio.adapters.catalogue import adopt, edit, remove
 from t2v_studio.engines.base import SceneSettings
 from t2v_studio.engines.diffusion.engine import DiffusionEngine
 from t2v_studio.errors import InputError, StudioError
@@ -42,6 +42,19 @@ def test_it_is_worn_in_turn_without_a_load(
     assert counts["loads"] == counts["moves"] == 0
     (off,), (plain,) = drawn(engine, PLAN, canvas(scenes=1, lora_prompt_profile="none"))
     assert np.array_equal(bare, off) and plain.details["adapter"] is None
+
+
+def test_another_alpha_takes_no_latents_of_the_old_one(engine: DiffusionEngine, with_tiny, tmp_path: Path) -> None:
+    path = write_lora(tmp_path / "lora", metadata=False)
+    card = adopt(with_tiny, path, name="ink", scale=0.7, alpha=4)
+    on = canvas(scenes=1, adapter=card.id)
+    with engine.together():
+        _, (first,) = drawn(engine, PLAN, on)
+        remove(with_tiny, card.id)
+        assert adopt(with_tiny, path, name="ink", scale=0.7, alpha=32).id == card.id
+        _, (second,) = drawn(engine, PLAN, on)
+    assert first.details["adapter"]["alpha"] == 4 and second.details["adapter"]["alpha"] == 32
+    assert first.details["latents_sha256"] != second.details["latents_sha256"]
 
 
 def test_the_scale_of_a_scene_is_the_ladders_and_the_next_scene_has_its_own(
