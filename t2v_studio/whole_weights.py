@@ -1,18 +1,23 @@
-"""Whether a model found all its weights in its files: libraries draw those that are missing at random."""
+"""Models from local safetensors files that hold all their weights: libraries draw those that are missing at random."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 
-def require_whole(model: Any, told: Mapping[str, Any]) -> None:
-    """Refuse a model whose files lack weights. told: what `from_pretrained(output_loading_info=True)` tells beside it.
+def load_whole(kind: Any, folder: Path, **arguments: Any) -> Any:
+    """`kind.from_pretrained`, of diffusers or transformers, from safetensors files on this disk alone.
 
-    A weight that is tied to one that was read is there. Raises ValueError.
+    A weight that is tied to one that was read is there. Raises ValueError where weights are missing, and what
+    `from_pretrained` raises.
     """
+    model, told = kind.from_pretrained(
+        str(folder), local_files_only=True, use_safetensors=True, output_loading_info=True, **arguments
+    )
     parameters = dict(model.named_parameters(remove_duplicate=False))
     read = {id(parameter) for name, parameter in parameters.items() if name not in told["missing_keys"]}
     lacking = sorted(name for name, parameter in parameters.items() if id(parameter) not in read)
     if lacking:
         raise ValueError(f"its files lack {len(lacking)} of its {len(parameters)} weights, {lacking[0]} among them")
+    return model

@@ -261,6 +261,17 @@ def test_a_video_can_be_made_again_from_its_record(studio: Studio) -> None:
     assert studio.record_at(folder / "video.mp4").plan == first.plan
 
 
+def test_a_video_is_made_again_with_its_own_model_or_not_at_all(studio: Studio) -> None:
+    record = studio.video(
+        studio.wait(studio.submit_video(parse_request({"topic": "attention", **TINY})).id).result["id"]
+    )
+    drawn = record.request.model_copy(update={"engine": "diffusion", "model_id": "wan2.1-14b"})
+    with pytest.raises(errors.UnavailableError) as caught:
+        studio.submit_again(record.model_copy(update={"request": drawn}))
+    assert caught.value.code == "engine_unavailable" and caught.value.hint
+    assert [row["id"] for row in studio.videos()] == [record.id]
+
+
 def test_a_library_that_another_process_holds_is_named(studio: Studio, notes: Path) -> None:
     from t2v_studio.library.owner import StoreOwner
 

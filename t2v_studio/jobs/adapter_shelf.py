@@ -140,13 +140,10 @@ class AdapterShelf:
                 "nothing_to_change", "adapter: nothing was given to change.", "See: t2v adapters edit --help"
             )
         weak: list[str] = []
-        said = {*filter(None, [given.get("base_model")]), *given.get("also_for", [])} - {
-            card.base_model,
-            *card.also_for,
-        }
-        unbound = card.model_copy(update={"base_model": "", "also_for": []})
-        for model in sorted(said):
-            weak += partly(self._require_fit(self._file(card), model, unbound), model)
+        if new := {given.get("base_model", ""), *given.get("also_for", [])} - {"", card.base_model, *card.also_for}:
+            file, unbound = self._file(card), card.model_copy(update={"base_model": "", "also_for": []})
+            for model in sorted(new):
+                weak += partly(self._require_fit(file, model, unbound), model)
         catalogue.edit(self._workspace, card.id, **given)
         return self.row(card.id) | {"notices": weak}
 

@@ -16,7 +16,7 @@ from t2v_studio.errors import InputError, StudioError, UnavailableError, unknown
 from t2v_studio.machine import free_memory
 from t2v_studio.planning.tiny_chat import is_tiny, tiny_chat_folder
 from t2v_studio.settings import Settings
-from t2v_studio.whole_weights import require_whole
+from t2v_studio.whole_weights import load_whole
 from t2v_studio.workspace import SHIPPED, Workspace
 
 REGISTRY = SHIPPED / "planner_models.yaml"
@@ -196,15 +196,7 @@ def _load(folder: Path, adapter: Path | None, use: Use) -> tuple[Any, Any]:
                 "Take a model that transformers knows, such as Llama, Qwen3 or LFM2.",
             )
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        model, told = AutoModelForCausalLM.from_pretrained(
-            folder,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            dtype=_precision(folder, device),
-            output_loading_info=True,
-        )
-        require_whole(model, told)
+        model = load_whole(AutoModelForCausalLM, folder, trust_remote_code=False, dtype=_precision(folder, device))
     except (OSError, ValueError, KeyError) as error:
         raise UnavailableError(
             f"{use.code}_model_broken",

@@ -27,6 +27,9 @@ SMALL_BOOK = "# Notes on optimisation\n\n" + "\n\n".join(
     for title, shift in (("Steps and gradients", 0), ("Rates and divergence", 1), ("Momentum and noise", 4))
 )
 
+KEPT = "localStorage.getItem('t2v-generate')"
+"""What the form and the plan come back from after a reload."""
+
 
 @contextmanager
 def served(home: Path, **chosen: Any) -> Iterator[tuple[str, Any]]:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import choose_tab, film, visit
+from conftest import KEPT, choose_tab, film, visit
 
-KEPT = "localStorage.getItem('t2v-generate')"
-"""What the page comes back from after a reload."""
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 

@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import add_book, choose_tab, film, small_video, visit
+from conftest import KEPT, add_book, choose_tab, film, small_video, visit
 
 from t2v_studio.workspace import SHIPPED
 
-KEPT = "localStorage.getItem('t2v-generate')"
-"""What the form and the plan come back from after a reload."""
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 

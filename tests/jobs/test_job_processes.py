@@ -129,7 +129,7 @@ def test_cancel_takes_effect_at_the_next_step(supervisor: Supervisor, queue: Que
     queue.request_cancel(job.id)
     cancelled = ended(queue, job)
     assert cancelled.state == "cancelled"
-    assert time.monotonic() - asked_at < supervisor.settings.cancel_grace_seconds / 2, "by its flag, not by SIGINT"
+    assert time.monotonic() - asked_at < 2.0, "the issue's own bound"
     assert ended(queue, queue.submit("nothing", "studio", {})).state == "succeeded"
 
 

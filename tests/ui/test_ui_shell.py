@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -128,13 +129,12 @@ def test_status_offers_cancel_while_it_runs_and_the_hint_when_it_failed(studio: 
         "video", "x", {}, {"code": "broken", "message": "The engine stopped.", "hint": "Try the local engine."}
     )
     assert 'data-act="cancel"' in status_of(job)
+    assert "(decoding)" in status_of(replace(job, message="scene 1 of 2 (decoding)"))
     ended = studio.wait(job.id)
     assert "The engine stopped." in status_of(ended) and "Try the local engine." in status_of(ended)
 
 
 def test_a_preview_outside_outputs_is_not_shown(studio: StandIn):
-    from dataclasses import replace
-
     (studio.workspace.data / "secret.png").write_bytes(b"secret")
     inside = studio.workspace.videos / "p.png"
     inside.parent.mkdir(parents=True)

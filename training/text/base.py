@@ -12,7 +12,7 @@ from t2v_studio.adapters.text_recipe import TextRecipe
 from t2v_studio.errors import InputError, UnavailableError
 from t2v_studio.planning.chat_model import Use, chat_model_folder, chat_models
 from t2v_studio.settings import Settings
-from t2v_studio.whole_weights import require_whole
+from t2v_studio.whole_weights import load_whole
 
 USE = Use("model", "training", "Name it in the recipe, or with --model.")
 
@@ -117,17 +117,7 @@ def load_model(base: Base, recipe: TextRecipe, how: Hold) -> Any:
     if how.quantised != "none":
         more = {"quantization_config": quantisation(how.quantised), "device_map": {"": 0}}
     try:
-        model, told = AutoModelForCausalLM.from_pretrained(
-            base.folder,
-            dtype=dtype,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            output_loading_info=True,
-            **more,
-        )
-        require_whole(model, told)
-        return model
+        return load_whole(AutoModelForCausalLM, base.folder, dtype=dtype, trust_remote_code=False, **more)
     except (OSError, ValueError, KeyError) as error:
         reason = (str(error).splitlines() or ["no reason given"])[0][:200]
         raise UnavailableError(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from t2v_studio.errors import InputError, StudioError, UnavailableError
-from t2v_studio.whole_weights import require_whole
+from t2v_studio.whole_weights import load_whole
 from training.text.base import Base, load_tokenizer
 
 PROBE = "from manim import *\n\nPrompt: a ball rolls down a curve."
@@ -68,16 +68,7 @@ def _loaded(folder: Path) -> Any:
     from transformers import AutoModelForCausalLM
 
     try:
-        model, told = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype="auto",
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
-        require_whole(model, told)
-        return model.eval()
+        return load_whole(AutoModelForCausalLM, folder, dtype="auto", trust_remote_code=False).eval()
     except (OSError, ValueError, KeyError) as error:
         reason = (str(error).splitlines() or ["no reason given"])[0][:200]
         raise UnavailableError("training_model_broken", f"merge: {folder.name} cannot be loaded ({reason}).") from error

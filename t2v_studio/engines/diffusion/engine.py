@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from importlib import util
 from typing import TYPE_CHECKING, Any
 
@@ -159,6 +160,11 @@ class DiffusionEngine:
             found += family.notices(frames, canvas.width, canvas.height, canvas.fps)
         return list(dict.fromkeys(found))
 
+    @cached_property
+    def _has_card(self) -> bool:
+        """Asked once: the driver's own tool answers, and a form asks at each change."""
+        return cards() > 0
+
     def _idle_notices(self, canvas: Canvas, family: Family) -> list[str]:
         """Choices that the model takes and that will do nothing."""
         from t2v_studio.engines.diffusion import step_cache
@@ -169,7 +175,7 @@ class DiffusionEngine:
             kind, why = step_cache.wanted(options.step_cache, steps, len(family.transformers))
             if kind == "off":
                 found.append(f"--step-cache {options.step_cache} does nothing here: {why.removeprefix('off: ')}.")
-        if self._settings.dtype and not cards():
+        if self._settings.dtype and not self._has_card:
             found.append(
                 f"T2V_DTYPE={self._settings.dtype} does nothing here: it is for a card, and this machine has none."
             )

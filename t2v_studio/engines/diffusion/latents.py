@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from t2v_studio.engines.diffusion.kept_tensors import keep, on_host
 
 if TYPE_CHECKING:
     import torch
@@ -43,18 +44,8 @@ class LatentStore:
             return None
 
     def put(self, key: str, latents: torch.Tensor) -> None:
-        """Keep latents. A full disk is no reason to lose the clip: it is logged."""
-        from safetensors import SafetensorError
-        from safetensors.torch import save_file
-
-        self._folder.mkdir(parents=True, exist_ok=True)
-        part = self._folder / f".{key}.{os.getpid()}.part"
-        try:
-            save_file({"latents": latents.detach().to("cpu").contiguous()}, str(part))
-            part.replace(self._path(key))
-        except (OSError, SafetensorError) as error:
-            log.warning("latents could not be kept: %s", error)
-            part.unlink(missing_ok=True)
+        """Keep latents where the disk takes them."""
+        keep(self._path(key), on_host({"latents": latents}), "latents")
 
     def drop(self, key: str) -> None:
         self._path(key).unlink(missing_ok=True)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from t2v_studio.engines.diffusion.families.base import Encoded, Family, Source
+from t2v_studio.engines.diffusion.kept_tensors import keep, on_host
 
 log = logging.getLogger(__name__)
 
@@ -57,19 +58,9 @@ class PromptStore:
 
     def put(self, key: str, encoded: Encoded) -> Encoded:
         """Keep a prompt; returns it as it lies on the host."""
-        from safetensors import SafetensorError
-        from safetensors.torch import save_file
-
-        kept = {name: tensor.detach().to("cpu").contiguous() for name, tensor in encoded.items()}
+        kept = on_host(encoded)
         self._remember(key, kept)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        part = self._folder / f".{key}.{os.getpid()}.part"
-        try:
-            save_file(kept, str(part))
-            part.replace(self._path(key))
-        except (OSError, SafetensorError) as error:
-            log.warning("a prompt could not be kept on disk: %s", error)
-            part.unlink(missing_ok=True)
+        keep(self._path(key), kept, "an encoded prompt")
         self._prune()
         return kept
 

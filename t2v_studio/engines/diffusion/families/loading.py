@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from t2v_studio.errors import StudioError
-from t2v_studio.whole_weights import require_whole
+from t2v_studio.whole_weights import load_whole
 
 
 def load_model(class_name: str, folder: Path, *, dtype: Any, device: str) -> Any:
     """A diffusers model in eval mode. Modules that the class keeps in float32 stay so."""
     import diffusers
 
-    return _whole(getattr(diffusers, class_name), folder, torch_dtype(dtype)).to(device)
+    _require_class(class_name, folder)
+    return _from_pretrained(getattr(diffusers, class_name), folder, dtype=torch_dtype(dtype)).eval().to(device)
 
 
 def load_text_encoder(class_name: str, folder: Path, *, dtype: Any, device: str) -> Any:
@@ -25,7 +26,7 @@ def load_text_encoder(class_name: str, folder: Path, *, dtype: Any, device: str)
 
     from t2v_studio.engines.diffusion.families.text_checks import check_text_encoder
 
-    encoder = _whole(getattr(transformers, class_name), folder, torch_dtype(dtype))
+    encoder = _from_pretrained(getattr(transformers, class_name), folder, dtype=torch_dtype(dtype)).eval()
     check_text_encoder(encoder)
     return encoder.to(device)
 
@@ -97,17 +98,6 @@ def count_parameters(class_name: str, config: Mapping[str, Any]) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def _whole(kind: Any, folder: Path, dtype: Any) -> Any:
-    """A model in eval mode, every weight of which was in its files."""
-    _require_class(kind.__name__, folder)
-    model, told = _from_pretrained(kind, folder, dtype=dtype, use_safetensors=True, output_loading_info=True)
-    try:
-        require_whole(model, told)
-    except ValueError as error:
-        raise _broken(folder, error) from error
-    return model.eval()
-
-
 def _require_class(wanted: str, folder: Path) -> None:
     """Refuse a part of another family, as diffusers' own configuration names it."""
     try:
@@ -127,7 +117,9 @@ def _from_pretrained(kind: Any, folder: Path, **arguments: Any) -> Any:
         )
     try:
         with without_bars():
-            return kind.from_pretrained(str(folder), local_files_only=True, **arguments)
+            if "dtype" in arguments:
+                return load_whole(kind, folder, **arguments)
+            return kind.from_pretrained(str(folder), local_files_only=True)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
         if out_of_memory(error):
             raise
