@@ -187,11 +187,6 @@ def edit(workspace: Workspace, adapter_id: str, **fields: Any) -> AdapterCard:
     return changed
 
 
-def rename(workspace: Workspace, adapter_id: str, name: str) -> AdapterCard:
-    """Give an adapter another name; its id stays."""
-    return edit(workspace, adapter_id, name=name.strip())
-
-
 def remove(workspace: Workspace, adapter_id: str) -> str:
     """Delete an adapter's folder, damaged or not, and give the name it had. Records keep its hash."""
     folder = workspace.adapter(adapter_id)

@@ -45,11 +45,6 @@ class LoraLayer:
         """alpha / rank: the only place where alpha enters."""
         return self.alpha / self.rank
 
-    def delta(self, scale: float = 1.0, device: str | torch.device = "cpu") -> Tensor:
-        """scale * (alpha / rank) * up @ down in float32, of shape (outputs, inputs)."""
-        up, down = (part.to(device, torch.float32) for part in (self.up, self.down))
-        return (up @ down).mul_(scale * self.factor)
-
 
 @dataclass(frozen=True)
 class AdapterState:

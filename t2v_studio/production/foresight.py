@@ -55,10 +55,10 @@ def _ahead(
 ) -> tuple[VideoRequest, Canvas, list[str]]:
     request, _, canvas, notices = settled(request, plan, engine, settings)
     beyond = getattr(engine, "range_notices", None)
-    return request, canvas, [_size(canvas), *notices, *(beyond(canvas) if beyond else [])]
+    return request, canvas, [_size(canvas, engine), *notices, *(beyond(canvas) if beyond else [])]
 
 
-def _size(canvas: Canvas) -> str:
+def _size(canvas: Canvas, engine: Any) -> str:
     """Scenes, frames, seconds and size; for diffusion also the passes of the model."""
     frames, count = canvas.scene_frames, len(canvas.scene_frames)
     each = f"{frames[0]} frames each" if len(set(frames)) == 1 else f"{sum(frames)} frames"
@@ -67,9 +67,11 @@ def _size(canvas: Canvas) -> str:
         f"{sum(frames) / canvas.fps:.1f} s at {canvas.width}x{canvas.height}"
     )
     options = canvas.options
-    if options is None or options.steps is None:
+    if options is None:
         return f"{said}."
-    guided = (options.guidance or 0) > 1
-    both = round(options.steps * (options.cfg_cutoff if options.cfg_cutoff is not None else 1)) if guided else 0
-    passes = count * (options.steps + both)
-    return f"{said}; {options.model_id}, {options.steps} steps, guidance {options.guidance:g}: {passes} passes of the model."
+    steps = "1 step" if canvas.steps == 1 else f"{canvas.steps} steps"
+    cached = ", fewer with the step cache" if options.step_cache != "off" else ""
+    return (
+        f"{said}; {options.model_id}, {steps}, guidance {canvas.guidance:g}: "
+        f"{engine.passes(canvas)} passes of the model{cached}."
+    )

@@ -46,18 +46,24 @@ class Denoised:
     forwards: int
     step_s: list[float] = field(default_factory=list)
     seconds: float = 0.0
-    stopped_at: int | None = None
 
 
 class _NotFinite(Exception):
     """Latents hold values that are no numbers; there is no use in going on."""
 
 
-def cutoff_step(clip: Clip, family: Family) -> int | None:
-    """The step after which guidance ends; None where it goes on to the end, or the family runs both passes as one."""
-    if clip.cfg_cutoff is None or clip.cfg_cutoff >= 1 or clip.guidance <= 1 or family.cfg_batched:
-        return None
-    return max(1, round(clip.cfg_cutoff * clip.steps))
+def guided_steps(family: Family, steps: int, guidance: float, cfg_cutoff: float | None) -> int:
+    """How many steps have guidance: one at least where there is any, all where a family runs both passes as one."""
+    if guidance <= 1:
+        return 0
+    if cfg_cutoff is None or family.cfg_batched:
+        return steps
+    return max(1, round(cfg_cutoff * steps))
+
+
+def forwards(family: Family, steps: int, guidance: float, cfg_cutoff: float | None) -> int:
+    """Passes of the transformer that one clip takes, where no step cache leaves any out."""
+    return steps if family.cfg_batched else steps + guided_steps(family, steps, guidance, cfg_cutoff)
 
 
 def denoise(
@@ -90,7 +96,9 @@ def denoise(
     )
     guided = clip.guidance > 1
     texts = family.call_embeds(_on(cond, device), _on(uncond, device) if guided and uncond else None)
-    watcher = _Steps(clip, cutoff_step(clip, family), report, watch, preview, show)
+    watcher = _Steps(
+        clip, guided_steps(family, clip.steps, clip.guidance, clip.cfg_cutoff), report, watch, preview, show
+    )
     began = time.perf_counter()
     with _counted(pipe, watcher):
         try:
@@ -123,7 +131,6 @@ def denoise(
         watcher.forwards,
         watcher.step_s,
         time.perf_counter() - began,
-        None if finite else watcher.done,
     )
 
 
@@ -133,13 +140,13 @@ class _Steps:
     def __init__(
         self,
         clip: Clip,
-        cutoff: int | None,
+        guided: int,
         report: Callable[[int, int], None],
         watch: Callable[[Any, int], None] | None,
         preview: Projection | None,
         show: Callable[[Any], None] | None,
     ) -> None:
-        self._clip, self._cutoff, self._report, self._watch = clip, cutoff, report, watch
+        self._clip, self._guided, self._report, self._watch = clip, guided, report, watch
         self._preview, self._show = preview, show
         self._numbers: _Numbers | None = None
         self._at = time.perf_counter()
@@ -168,7 +175,7 @@ class _Steps:
             if picture is not None:
                 self._show(picture)
         self._report(self.done, self._clip.steps)
-        if self._cutoff is not None and self.done >= self._cutoff:
+        if self.done == self._guided:
             pipe._guidance_scale = 1.0
         return kept
 

@@ -108,6 +108,14 @@ class DiffusionEngine:
             found += prompt.notices
         return list(dict.fromkeys(found))
 
+    def passes(self, canvas: Canvas) -> int:
+        """Passes of the model that a settled canvas takes, where no scene is tried again and no step is left out."""
+        from t2v_studio.engines.diffusion.denoise import forwards
+
+        assert canvas.options is not None and canvas.steps is not None and canvas.guidance is not None
+        family, cutoff = self._family(canvas.options), canvas.options.cfg_cutoff
+        return len(canvas.scene_frames) * forwards(family, canvas.steps, canvas.guidance, cutoff)
+
     def left_out(self, options: DiffusionOptions) -> dict[str, str]:
         """Choices that the model's family has no use for: field to a sentence. Raises InputError for too few steps."""
         family, found = self._family(options), {}

@@ -101,8 +101,6 @@ class Run:
     lora_scale: float | None = None
     step_cache: bool = False
     frame_stride: int = 4
-    widest: str = "float32"
-    """The dtype that a decode can be widened to."""
 
 
 @dataclass(frozen=True)

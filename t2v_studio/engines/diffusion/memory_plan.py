@@ -219,12 +219,3 @@ def lower(plan: MemoryPlan, parts: PartBytes, work: Work) -> MemoryPlan | None:
         return replace(plan_of("B", parts, work, 0.0), free=plan.free)
     at = TIERS.index(plan.tier)
     return plan_of(TIERS[at + 1], parts, work, plan.free) if at + 1 < len(TIERS) else None
-
-
-def table(parts: PartBytes, work: Work) -> list[dict[str, Any]]:
-    """A row a tier, for `t2v doctor` and the page: tier, what it does, GiB that it needs."""
-    rows = []
-    for tier in TIERS:
-        plan = plan_of(tier, parts, work, 0.0)
-        rows.append({"tier": tier, "means": _WORDS[tier], "needs_gib": round(plan.needs / GIB, 1)})
-    return rows

@@ -51,7 +51,9 @@ def test_07_is_not_049(first: Path) -> None:
     name = next(iter(state.layers))
     before = model.get_parameter(f"{name}.weight").detach().clone()
     AdapterSlot(model).set(state, 0.7)
-    moved = (model.get_parameter(f"{name}.weight") - before).norm() / state.layers[name].delta().norm()
+    layer = state.layers[name]
+    whole = layer.alpha / layer.rank * layer.up @ layer.down
+    moved = (model.get_parameter(f"{name}.weight") - before).norm() / whole.norm()
     assert moved.item() == pytest.approx(0.7, abs=1e-5)
 
 

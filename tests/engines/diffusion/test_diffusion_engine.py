@@ -13,7 +13,7 @@ import pytest
 import torch
 from tiny_studio import SIZES, Counts, canvas, drawn, make_plan
 
-from t2v_studio.engines.base import Canvas, SceneSettings
+from t2v_studio.engines.base import SceneSettings
 from t2v_studio.engines.diffusion import compile, load
 from t2v_studio.engines.diffusion.engine import DiffusionEngine
 from t2v_studio.engines.diffusion.families.registry import family
@@ -100,14 +100,19 @@ def test_a_new_engine_finds_the_prompts_on_disk(engine: DiffusionEngine, monkeyp
         ({"guidance": 3.0}, 8),
         ({"guidance": 3.0, "cfg_cutoff": 0.5}, 6),
         ({"guidance": 3.0, "cfg_cutoff": 1.0}, 8),
+        ({"guidance": 3.0, "cfg_cutoff": 0.0}, 5),
+        ({"model": "tiny-ltx", "frames": 9, "guidance": 3.0}, 4),
+        ({"model": "tiny-cogvideox", "guidance": 3.0}, 4),
+        ({"model": "tiny-wan22", "guidance": 3.0}, 8),
     ],
 )
-def test_forwards_are_steps_times_passes(
+def test_forwards_are_steps_times_passes_and_told_before(
     engine: DiffusionEngine, monkeypatch: pytest.MonkeyPatch, choices: dict[str, Any], forwards: int
 ) -> None:
     counts = Counts().watch(monkeypatch)
-    _, sources = drawn(engine, make_plan(1), canvas(scenes=1, steps=4, **choices))
-    assert counts["forwards"] == forwards == sources[0].details["forwards"]
+    on = canvas(scenes=1, steps=4, **choices)
+    _, sources = drawn(engine, make_plan(1), on)
+    assert counts["forwards"] == forwards == sources[0].details["forwards"] == engine.passes(on)
 
 
 def test_guidance_1_encodes_no_negative_prompt(engine: DiffusionEngine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,7 +184,7 @@ def test_step_cache_leaves_no_trace_in_the_next_clip(engine: DiffusionEngine, ki
 
 
 def test_magcache_is_not_measured_in_vain_on_two_experts(engine: DiffusionEngine) -> None:
-    on = Canvas(48, 32, 8.0, (5,), 3, steps=20, guidance=3.0, options=DiffusionOptions(model_id="tiny-wan22", text_overlay=False, step_cache="magcache"))  # fmt: skip
+    on = canvas("tiny-wan22", scenes=1, steps=20, step_cache="magcache")
     stages: list[str] = []
     engine.prepare(make_plan(1), on, lambda stage, *_: stages.append(stage))
     _, (source,) = drawn(engine, make_plan(1), on)

@@ -15,7 +15,7 @@ from t2v_studio.production.produce import produce
 from t2v_studio.production.record import VideoRecord
 from t2v_studio.production.request import VideoRequest
 
-SIZES = {"tiny-wan": (48, 32), "tiny-cogvideox": (48, 32), "tiny-ltx": (64, 32)}
+SIZES = {"tiny-wan": (48, 32), "tiny-cogvideox": (48, 32), "tiny-ltx": (64, 32), "tiny-wan22": (48, 32)}
 """The smallest sizes that show anything; requests start at 128 pixels, canvases do not."""
 
 
