@@ -36,12 +36,16 @@ def list_models(json: JsonFlag = False) -> None:
         note(f"note: {problem.message} {problem.hint}")
     table([row | _columns(row) for row in rows], ("name", "state", "size", "made_for", "license", "title"))
     say("\nFetch one with: t2v models download NAME. The tiny ones need no download.")
+    for row in rows:
+        if row["damaged"] or (not row["here"] and not row["repo_id"]):
+            note(f"note: {row['message']} {row['hint']}")
 
 
 def _columns(row: dict[str, Any]) -> dict[str, Any]:
     low, high = row["trained_frames"]
     return {
-        "state": ("ready" if row["here"] else "not here") + (", default" if row["default"] else ""),
+        "state": ("ready" if row["here"] else "damaged" if row["damaged"] else "not here")
+        + (", default" if row["default"] else ""),
         "size": f"{row['gigabytes']:g} GB" if row["gigabytes"] else "",
         "made_for": f"{low}-{high} frames at {row['trained_fps']:g} fps"
         if low != high
@@ -123,7 +127,7 @@ def show_model(name: Name, json: JsonFlag = False) -> None:
     for part, state in row["parts"].items():
         say(f"  {part}: {state}")
     if not row["here"]:
-        say(row["hint"])
+        say(f"{row['message']}\n{row['hint']}")
 
 
 @models.command("download")

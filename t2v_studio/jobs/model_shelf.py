@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from t2v_studio.errors import ConflictError, InputError, StudioError, unknown_name
+from t2v_studio.errors import ConflictError, InputError, StudioError, UnavailableError, unknown_name
 from t2v_studio.jobs.model import Job
 from t2v_studio.settings import Settings
 from t2v_studio.workspace import Workspace
@@ -33,8 +33,8 @@ class ModelShelf:
     # --- models ------------------------------------------------------------------------------
     def rows(self) -> list[dict[str, Any]]:
         """Every model: name, label, title, about, family, repo_id, revision, commit, license, origin, parameters, gigabytes
-        (to fetch), bf16_gigabytes, trained_frames, trained_fps, size_multiple, here, parts (part to where it stands),
-        converted, pinned, default, job (id of a download or conversion), message, hint."""
+        (to fetch), bf16_gigabytes, trained_frames, trained_fps, size_multiple, here, damaged (files of it are, but not
+        whole), parts (part to where it stands), converted, pinned, default, job (id of a download or conversion), message, hint."""
         from t2v_studio.engines.diffusion.models import registry, usual_models
 
         try:
@@ -116,14 +116,13 @@ class ModelShelf:
     def make_tiny(self, family: str, folder: Path, *, name: str = "", seed: int = 0) -> dict[str, Any]:
         """Write a tiny random pipeline into a new folder and register it. Returns its row with bytes and folder."""
         from t2v_studio.engines.diffusion.families.registry import family as family_of
-        from t2v_studio.engines.diffusion.models import register, registry
+        from t2v_studio.engines.diffusion.models import register, require_free
         from t2v_studio.engines.diffusion.tiny import make_tiny
 
         family_of(family)
         target = folder.expanduser().absolute()
         wanted = name or target.name.lower().replace(" ", "-")
-        if wanted in registry(self._workspace):
-            raise InputError("name_taken", f"name: there is a model {wanted!r} already.", "Choose another with --name.")
+        require_free(self._workspace, wanted)
         made = make_tiny(family, target, seed)
         try:
             entry = register(self._workspace, wanted, family, made, title=f"Tiny {family}", tiny=True)
@@ -243,9 +242,18 @@ class ModelShelf:
     def _absent(self, entry: Any) -> StudioError | None:
         """Why a model cannot be used as it stands; None where it can. A tiny one is made when it is asked for."""
         from t2v_studio.engines.diffusion.models import source
+        from t2v_studio.engines.diffusion.store import DAMAGED
 
         if entry.origin == "tiny":
             return None
+        for bundle in entry.bundles():
+            for part in bundle.parts:
+                if file := self._store().damaged(bundle, part):
+                    return UnavailableError(
+                        "model_broken",
+                        f"{entry.title or entry.name} cannot be used: its part {part} has a {file} that is {DAMAGED}.",
+                        f"Fetch what is damaged again with: t2v models download {entry.name}",
+                    )
         try:
             source(entry, self._settings, self._workspace)
         except StudioError as error:
@@ -263,9 +271,10 @@ class ModelShelf:
         parts = {part: _state(folder, store.converted) for part, folder in folders.items()}
         job = next((job for job in self._working() if job.spec.get("model") == entry.name), None)
         absent = None if folders and all(folders.values()) else self._absent(entry)
-        here = absent is None
+        here, damaged = absent is None, absent is not None and absent.code == "model_broken"
         size = entry.bytes() / 1e9
-        about = "ready" if here else f"{size:.0f} GB to fetch" if entry.repo_id else "not here"
+        elsewhere = f"{size:.0f} GB to fetch" if entry.repo_id else "not here"
+        about = "ready" if here else "damaged" if damaged else elsewhere
         return {
             "name": entry.name,
             "label": f"{entry.title or entry.name} ({about})",
@@ -284,6 +293,7 @@ class ModelShelf:
             "trained_fps": entry.rules.trained_fps,
             "size_multiple": entry.rules.size_multiple,
             "here": here,
+            "damaged": damaged,
             "parts": parts,
             "converted": "narrow copy" in parts.values(),
             "pinned": entry.name in store.ledger()["pinned"],

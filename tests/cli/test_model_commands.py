@@ -58,6 +58,33 @@ def test_a_tiny_model_is_made_listed_and_forgotten(tmp_path: Path, home: Path) -
     assert json.loads(t2v("models", "list", "--json").stdout)["models"], "an empty file of one's own is no error"
 
 
+def test_a_damaged_model_of_ones_own_is_said_to_be_damaged(tmp_path: Path) -> None:
+    assert t2v("models", "make-tiny", "wan", tmp_path / "mine").exit_code == 0
+    config = tmp_path / "mine" / "vae" / "config.json"
+    kept = config.read_text()
+    config.unlink()
+    listed, shown = t2v("models", "list"), t2v("models", "show", "mine")
+    (line,) = [line for line in listed.stdout.splitlines() if line.startswith("mine")]
+    assert "damaged" in line and "ready" not in line
+    for said in (listed.stderr, shown.stdout):
+        assert "its part vae has no config.json" in said and "t2v models forget mine" in said
+    config.write_text(kept)
+    assert "damaged" not in t2v("models", "list").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [(["--folder--"], "--folder--"), (["x"], "x"), (["fine", "--name", "My model"], "My model")],
+)
+def test_a_name_that_cannot_name_a_model_is_refused_before_anything_is_written(
+    arguments: list[str], name: str, tmp_path: Path, home: Path
+) -> None:
+    failed = t2v("models", "make-tiny", "wan", tmp_path / arguments[0], *arguments[1:])
+    assert isinstance(failed.exception, InputError) and failed.exception.code == "bad_name"
+    assert failed.exception.message == f'name: "{name}" cannot name a model.' and "--name" in failed.exception.hint
+    assert not (tmp_path / arguments[0]).exists() and not (home / "data" / "models.local.yaml").exists()
+
+
 @pytest.mark.parametrize(("name", "code"), [("tiny-wan", "not_your_own"), ("nothing", "unknown_name")])
 def test_only_models_of_ones_own_are_forgotten(name: str, code: str) -> None:
     failed = t2v("models", "forget", name)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -104,3 +106,13 @@ def test_how_a_job_ended_stays_no_longer_than_the_next_choice_in_the_form() -> N
     assert video_job.is_read(told, "")
     assert not video_job.is_read(told, "job_1"), "another one is followed"
     assert not video_job.is_read(generate.EMPTY, "") and not video_job.is_read("", "")
+
+
+def test_a_damaged_model_of_ones_own_says_what_is_wrong(studio: StandIn, tmp_path: Path) -> None:
+    studio.models.make_tiny("wan", tmp_path / "mine")
+    assert "Damaged" not in models.table_of(studio)  # type: ignore[arg-type]
+    shutil.rmtree(tmp_path / "mine" / "vae")
+    row = studio.models.row("mine")
+    assert row["damaged"] and not row["here"] and row["label"] == "Tiny wan (damaged)"
+    table = models.table_of(studio)  # type: ignore[arg-type]
+    assert "Damaged" in table and "its part vae is not there" in table and "t2v models forget mine" in table

@@ -92,13 +92,14 @@ def _ask(bundle: Bundle, store: ModelStore, check: bool, report: Report) -> Fetc
     snapshot = store.repo(bundle.repo_id) / "snapshots" / commit
     row = find_row(store.ledger(), bundle.repo_id, commit)
     doubtful = check or (row is not None and row["state"] == "started")
+    damaged = {part for part in bundle.parts if store.damaged(bundle, part)}
     missing = []
     for file in files:
         part = file.path.split("/")[0]
         kept = store.part_folder(bundle, part) if "/" in file.path else None
         if kept is not None and store.converted in kept.parents:
             continue
-        if not _is_here(snapshot / file.path, file, doubtful, report):
+        if not _is_here(snapshot / file.path, file, doubtful or part in damaged, report):
             missing.append(file)
     return Fetch(bundle.repo_id, commit, tuple(files), tuple(missing))
 

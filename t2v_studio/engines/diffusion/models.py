@@ -6,8 +6,10 @@ workspace's data folder, or are the tiny pipelines that are made on first use.
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
+from dataclasses import replace
 from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from t2v_studio.engines.diffusion.families import loading
 from t2v_studio.engines.diffusion.families.base import Family, Profile, Quality, Source
 from t2v_studio.engines.diffusion.families.registry import FAMILIES
 from t2v_studio.engines.diffusion.families.registry import family as family_of
@@ -33,6 +36,10 @@ Stored = Literal["float32", "bfloat16", "float16"]
 TINY_PROFILE = Profile(frames=9, steps=2, guidance=3.0, fps=8, width=192, height=128)
 """Frames and size suit every family."""
 BYTES: dict[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+
+NAME = r"^[a-z0-9][a-z0-9._-]{1,60}$"
+"""Of a model's name."""
 
 
 class _Entry(BaseModel):
@@ -61,7 +68,7 @@ class Bundle(_Entry):
 class ModelEntry(_Entry):
     """One model. Either `repo_id` names it on the hub, or `folder` holds it on this disk."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{1,60}$")
+    name: str = Field(pattern=NAME)
     title: str = Field("", max_length=80)
     about: str = Field("", max_length=300)
     repo_id: str = Field("", pattern=r"^([\w.-]+/[\w.-]+)?$")
@@ -152,10 +159,19 @@ def _named(wanted: str, entries: dict[str, ModelEntry]) -> ModelEntry | None:
 
 
 def source(entry: ModelEntry, settings: Settings, workspace: Workspace) -> Source:
-    """Where the parts of a model lie on this disk. A tiny model is made now, if it is not there.
+    """Where the parts of a model lie on this disk, and how. A tiny model is made now, if it is not there.
 
-    Raises UnavailableError `model_missing` that says the size and the command.
+    Raises UnavailableError `model_missing` that says the size and the command, `model_broken` for a damaged folder.
     """
+    from t2v_studio.engines.diffusion.model_files import fingerprint, stamp
+
+    found = _located(entry, settings, workspace)
+    folders = [found.part(part) for part in entry.rules.part_names]
+    revision = found.revision or fingerprint(folders)
+    return replace(found, revision=revision, stamp=stamp(folders))
+
+
+def _located(entry: ModelEntry, settings: Settings, workspace: Workspace) -> Source:
     if entry.origin == "tiny":
         return Source(_tiny_folder(entry, workspace), name=entry.name, revision=f"tiny-{_TINY_VERSION}")
     if entry.folder:
@@ -225,10 +241,21 @@ def _tiny_folder(entry: ModelEntry, workspace: Workspace) -> Path:
 
 
 def _is_whole(folder: Path, rules: Family) -> bool:
-    from t2v_studio.engines.diffusion.store import part_is_complete
+    return (folder / "model_index.json").is_file() and not _fault(folder, rules)
 
-    parts = [part.removesuffix("_config") for part in rules.part_names]
-    return (folder / "model_index.json").is_file() and all(part_is_complete(folder / part, part) for part in parts)
+
+def _fault(folder: Path, rules: Family) -> str:
+    """What is wrong with the first part of a model's folder that cannot be used; "" where all can. Nothing is loaded."""
+    from t2v_studio.engines.diffusion.store import part_fault
+
+    classes = {"vae": rules.vae} | dict.fromkeys(rules.transformers, rules.transformer)
+    for part in (name.removesuffix("_config") for name in rules.part_names):
+        fault = part_fault(folder / part, part)
+        if not fault and part in classes:
+            fault = loading.class_fault(classes[part], folder / part)
+        if fault:
+            return f"its part {part} {fault}"
+    return ""
 
 
 # --- the user's own file -----------------------------------------------------------------------
@@ -271,13 +298,24 @@ def _own(workspace: Workspace, row: dict[str, Any]) -> ModelEntry:
     return entry
 
 
+def require_free(workspace: Workspace, name: str) -> None:
+    """Raise InputError where `name` cannot name one more model."""
+    if not re.fullmatch(NAME, name):
+        raise InputError(
+            "bad_name",
+            f'name: "{name}" cannot name a model.',
+            "Choose one with --name: 2 to 61 small letters a to z, digits, dots, dashes and underscores; the first is a letter or a digit.",
+        )
+    if name in registry(workspace):
+        raise InputError("name_taken", f"name: there is a model {name!r} already.", "Choose another with --name.")
+
+
 def register(
     workspace: Workspace, name: str, family: str, folder: Path, *, title: str = "", tiny: bool = False
 ) -> ModelEntry:
     """Add a folder to the user's file under `name`; the rest of that file stays as it is."""
+    require_free(workspace, name)
     entry = _own(workspace, {"name": name, "family": family, "folder": str(folder), "title": title, "tiny": tiny})
-    if name in registry(workspace):
-        raise InputError("name_taken", f"name: there is a model {name!r} already.", "Choose another with --name.")
     path = workspace.data / LOCAL_FILE
     before = path.read_text("utf-8") if path.is_file() else "# Models of this workspace. See t2v models list.\n"
     row = entry.model_dump(include={"name", "title", "family", "folder", "tiny"}, exclude_defaults=True)
@@ -334,6 +372,12 @@ def _own_folder(entry: ModelEntry, workspace: Workspace) -> Path:
             "model_missing",
             f"The model {entry.name} should lie in {folder}, but there is no model_index.json.",
             f"Correct its folder in {workspace.data / LOCAL_FILE}.",
+        )
+    if fault := _fault(folder, entry.rules):
+        raise UnavailableError(
+            "model_broken",
+            f"The model {entry.name} cannot be used: {fault}.",
+            f"Put whole files of a {entry.family} model into {folder}, or take it out of the list: t2v models forget {entry.name}",
         )
     return folder
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,9 +19,14 @@ from t2v_studio.engines.diffusion.families.base import Source
 from t2v_studio.engines.diffusion.models import Bundle, ModelEntry
 from t2v_studio.errors import InputError
 from t2v_studio.settings import Settings
+from t2v_studio.whole_weights import file_is_whole
 from t2v_studio.workspace import Workspace
 
 COMPLETE = ".complete"
+WEIGHTS = ("diffusion_pytorch_model.safetensors", "model.safetensors")
+"""The file that a loader reads where there is no index; other number formats may lie beside it."""
+_FILES = "*.safetensors"
+DAMAGED = "cut short or damaged"
 LOADED = "loaded"
 """Folder of the locks of loaded models."""
 
@@ -67,6 +72,13 @@ class ModelStore:
             return copy
         folder = self.snapshot(bundle)
         return folder / part if folder is not None and part_is_complete(folder / part, part) else None
+
+    def damaged(self, bundle: Bundle, part: str) -> str:
+        """Name of a weight file of a part that is here and not whole; "" where none is, or a whole copy stands for it."""
+        snapshot = self.snapshot(bundle)
+        if snapshot is None or self.part_folder(bundle, part) is not None:
+            return ""
+        return _cut(sorted((snapshot / part).glob(_FILES)))
 
     def narrow_copy(self, bundle: Bundle, part: str) -> Path | None:
         """Folder of a complete copy in bf16, else of one in fp16."""
@@ -210,18 +222,49 @@ def find_row(ledger: Mapping[str, Any], repo_id: str, revision: str) -> dict[str
 
 
 def part_is_complete(folder: Path, part: str) -> bool:
-    """Whether a part's folder has its config and every weight file that its index names."""
-    if part == "scheduler":
-        return (folder / "scheduler_config.json").is_file()
+    return not part_fault(folder, part)
+
+
+def part_fault(folder: Path, part: str) -> str:
+    """What is wrong with a part's folder, as the end of a sentence; "" where its config and every weight file are whole."""
+    if not folder.is_dir():
+        return "is not there"
     if part == "tokenizer":
-        return any((folder / name).is_file() for name in ("tokenizer.json", "spiece.model"))
-    if not (folder / "config.json").is_file():
-        return False
+        found = any((folder / name).is_file() for name in ("tokenizer.json", "spiece.model"))
+        return "" if found else "has no tokenizer.json"
+    config = "scheduler_config.json" if part == "scheduler" else "config.json"
+    if not isinstance(_json(folder / config), dict):
+        return f"has no {config} that can be read"
+    return "" if part == "scheduler" else _weights_fault(folder)
+
+
+def _weights_fault(folder: Path) -> str:
     indexes = list(folder.glob("*.safetensors.index.json"))
-    if not indexes:
-        return any(path.stat().st_size > 0 for path in folder.glob("*.safetensors") if path.is_file())
+    if indexes:
+        try:
+            names = sorted(set(_json(indexes[0])["weight_map"].values()))
+        except (TypeError, KeyError, AttributeError):
+            return f"has an {indexes[0].name} that cannot be read"
+    else:
+        names = sorted(path.name for path in folder.glob(_FILES) if path.is_file())
+        names = [name for name in names if name in WEIGHTS] or names
+    if not names:
+        return "has no safetensors file"
+    lost = [name for name in names if not (folder / name).is_file()]
+    if lost:
+        return f"lacks {lost[0]}"
+    cut = _cut(folder / name for name in names)
+    return f"has a {cut} that is {DAMAGED}" if cut else ""
+
+
+def _cut(files: Iterable[Path]) -> str:
+    """Name of the first file that is there and not whole."""
+    return next((path.name for path in files if path.is_file() and not file_is_whole(path)), "")
+
+
+def _json(path: Path) -> Any:
+    """What a JSON file holds; None where it cannot be read."""
     try:
-        named = set(json.loads(indexes[0].read_text("utf-8"))["weight_map"].values())
-    except (OSError, ValueError, KeyError):
-        return False
-    return all((folder / name).is_file() for name in named)
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None

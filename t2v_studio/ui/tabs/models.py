@@ -186,7 +186,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
     size = [f"{row[key]:g}\u00a0GB" if row["repo_id"] else "" for key in ("gigabytes", "bf16_gigabytes")]
     about = f"<strong>{markup.text(row['title'])}</strong><br><code>{markup.text(row['name'])}</code>"
     return [
-        f'{about}<p class="t2-muted">{markup.text(row["about"])}</p>',
+        f'{about}<p class="t2-muted">{markup.text(row["about"])}</p>{_fault(row)}',
         _state(row),
         markup.text(size[0]),
         markup.text(size[1]),
@@ -196,11 +196,19 @@ def _cells(row: dict[str, Any]) -> list[str]:
     ]
 
 
+def _fault(row: dict[str, Any]) -> str:
+    """What is wrong with a model of one's own, or with files that were fetched; what is still to be fetched is no fault."""
+    wrong = row["damaged"] or (not row["here"] and not row["repo_id"])
+    return markup.notice(row["message"], row["hint"], "warn") if wrong else ""
+
+
 def _state(row: dict[str, Any]) -> str:
     chips = [markup.chip("Ready", "good") if row["here"] else markup.chip("Not here")]
     held = list(row["parts"].values())
     if not row["here"] and any(part != "missing" for part in held):
         chips = [markup.chip(f"{sum(part != 'missing' for part in held)} of {len(held)} parts", "warn")]
+    if row["damaged"]:
+        chips = [markup.chip("Damaged", "bad")]
     if row["job"]:
         chips = [markup.chip("At work", "run")]
     chips += [markup.chip("Default")] if row["default"] else []
@@ -214,7 +222,14 @@ def _buttons(row: dict[str, Any]) -> str:
         return ""
     name, made = row["name"], []
     if not row["here"]:
-        made.append(markup.button("Fetch", "download", model=name, hint=f"About {row['gigabytes']:g} GB"))
+        made.append(
+            markup.button(
+                "Fetch again" if row["damaged"] else "Fetch",
+                "download",
+                model=name,
+                hint=f"About {row['gigabytes']:g} GB",
+            )
+        )
     elif row["gigabytes"] > 1.2 * row["bf16_gigabytes"] and not row["converted"]:
         saves = row["gigabytes"] - row["bf16_gigabytes"]
         made.append(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -396,6 +398,26 @@ def test_a_copy_that_lost_its_weights_is_none(filled: ModelStore, settings: Sett
     assert source(ENTRY, settings, workspace).part("transformer") == narrow
 
 
+@pytest.mark.parametrize("end", ["full", "cancelled"])
+def test_a_copy_that_finds_no_room_says_so_and_leaves_none_of_itself(
+    filled: ModelStore, full_disk: Callable[[int], AbstractContextManager[None]], end: str
+) -> None:
+    def cancels(stage: str, done: int, total: int, file: str) -> None:
+        if file.endswith(".safetensors"):
+            raise CancelledError
+
+    if end == "full":
+        with pytest.raises(LimitError) as caught, full_disk(4096):
+            convert(ENTRY, filled, silent)
+        assert (caught.value.code, "T2V_CACHE_ROOT" in caught.value.hint) == ("disk_full", True)
+        assert caught.value.message == "The disk is full: the bfloat16 copy of transformer could not be written."
+    else:
+        with pytest.raises(CancelledError):
+            convert(ENTRY, filled, cancels)
+    assert [path for path in filled.converted.rglob("*") if path.is_file()] == []
+    assert convert(ENTRY, filled, silent)["parts"] == ["transformer", "text_encoder"]
+
+
 def test_a_loaded_model_is_kept_from_every_workspace_until_it_is_let_go(
     filled: ModelStore, settings: Settings, workspace: Workspace, tmp_path: Path
 ) -> None:
@@ -464,3 +486,93 @@ def test_a_tiny_model_that_lost_a_part_is_made_again(workspace: Workspace, setti
     folder = source(entry, settings, workspace).folder
     shutil.rmtree(folder / "transformer")
     assert source(entry, settings, workspace).folder == folder and (folder / "transformer" / "config.json").is_file()
+
+
+def _shorten(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def _no_header(path: Path) -> None:
+    path.write_text("version https://git-lfs.github.com/spec/v1")
+
+
+def _lose_a_shard(path: Path) -> None:
+    named = {"a": "part-1.safetensors", "b": "part-2.safetensors"}
+    path.rename(path.with_name("part-1.safetensors"))
+    path.with_name(f"{path.name}.index.json").write_text(json.dumps({"weight_map": named}))
+
+
+def _shorten_a_shard(path: Path) -> None:
+    _lose_a_shard(path)
+    shutil.copy(path.with_name("part-1.safetensors"), path.with_name("part-2.safetensors"))
+    _shorten(path.with_name("part-2.safetensors"))
+
+
+WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda part: shutil.rmtree(part), "is not there"),
+        (lambda part: (part / "config.json").unlink(), "has no config.json"),
+        (lambda part: (part / "config.json").write_text("{"), "has no config.json that can be read"),
+        (lambda part: (part / "config.json").write_text('{"_class_name": "Other"}'), "is a Other, and this family"),
+        (lambda part: (part / WEIGHTS_FILE).unlink(), "has no safetensors file"),
+        (lambda part: _shorten(part / WEIGHTS_FILE), f"has a {WEIGHTS_FILE} that is cut short"),
+        (lambda part: _no_header(part / WEIGHTS_FILE), f"has a {WEIGHTS_FILE} that is cut short or damaged"),
+        (lambda part: _lose_a_shard(part / WEIGHTS_FILE), "lacks part-2.safetensors"),
+        (lambda part: _shorten_a_shard(part / WEIGHTS_FILE), "has a part-2.safetensors that is cut short"),
+    ],
+)
+@pytest.mark.parametrize("part", ["transformer", "vae"])
+def test_a_damaged_folder_of_ones_own_is_not_ready(
+    damage: Any, words: str, part: str, settings: Settings, workspace: Workspace, tiny: Path, tmp_path: Path
+) -> None:
+    from t2v_studio.engines.diffusion.engine import DiffusionEngine
+    from t2v_studio.engines.diffusion.options import DiffusionOptions
+
+    folder = tmp_path / "mine"
+    shutil.copytree(tiny, folder)
+    register(workspace, "mine", "wan", folder)
+    engine, options = DiffusionEngine(settings, workspace), DiffusionOptions(model_id="mine")
+    assert engine.availability(options).ok
+    damage(folder / part)
+    with pytest.raises(UnavailableError) as caught:
+        source(model("mine", settings, workspace), settings, workspace)
+    assert caught.value.code == "model_broken" and f"its part {part} {words}" in caught.value.message
+    assert str(folder) in caught.value.hint and "t2v models forget mine" in caught.value.hint
+    assert not engine.availability(options).ok
+
+
+@pytest.mark.parametrize("damage", [_shorten, _no_header])
+def test_a_fetched_file_that_is_not_whole_is_seen_and_fetched_again(hub: Hub, store: ModelStore, damage: Any) -> None:
+    fetch(store)
+    own = ENTRY.bundles()[0]
+    weights = store.part_folder(own, "transformer") / WEIGHTS_FILE  # type: ignore[operator]
+    good = weights.read_bytes()
+    damage(weights.resolve())
+    assert store.source(ENTRY) is None and store.damaged(own, "transformer") == WEIGHTS_FILE
+    hub.fetched.clear()
+    fetch(store)
+    assert hub.fetched == [f"transformer/{WEIGHTS_FILE}"] and weights.read_bytes() == good
+    assert store.source(ENTRY) is not None and not store.damaged(own, "transformer")
+
+
+def test_a_fetched_file_of_the_right_size_whose_header_is_spoilt_is_fetched_again(hub: Hub, store: ModelStore) -> None:
+    fetch(store)
+    weights = store.part_folder(ENTRY.bundles()[0], "transformer") / WEIGHTS_FILE  # type: ignore[operator]
+    good = weights.read_bytes()
+    weights.resolve().write_bytes(bytes(len(good)))
+    hub.fetched.clear()
+    fetch(store)
+    assert hub.fetched == [f"transformer/{WEIGHTS_FILE}"] and weights.read_bytes() == good
+
+
+def test_a_tiny_model_that_was_cut_short_is_made_again(workspace: Workspace, settings: Settings) -> None:
+    entry = model("tiny-wan", settings, workspace)
+    weights = source(entry, settings, workspace).folder / "transformer" / WEIGHTS_FILE
+    good = weights.read_bytes()
+    _shorten(weights)
+    source(entry, settings, workspace)
+    assert weights.read_bytes() == good

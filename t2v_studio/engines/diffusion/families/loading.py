@@ -98,14 +98,18 @@ def count_parameters(class_name: str, config: Mapping[str, Any]) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def _require_class(wanted: str, folder: Path) -> None:
-    """Refuse a part of another family, as diffusers' own configuration names it."""
+def class_fault(wanted: str, folder: Path) -> str:
+    """What is wrong with a part of another family, as diffusers' own configuration names it; "" where nothing is."""
     try:
         found = json.loads((folder / "config.json").read_text("utf-8")).get("_class_name", wanted)
     except (OSError, ValueError, AttributeError):
-        return  # reading it says what is wrong
-    if found != wanted:
-        raise _broken(folder, ValueError(f"it is a {found}, and this family needs a {wanted}"))
+        return ""  # reading it says what is wrong
+    return f"is a {found}, and this family needs a {wanted}" if found != wanted else ""
+
+
+def _require_class(wanted: str, folder: Path) -> None:
+    if fault := class_fault(wanted, folder):
+        raise _broken(folder, ValueError(f"it {fault}"))
 
 
 def _from_pretrained(kind: Any, folder: Path, **arguments: Any) -> Any:
