@@ -55,7 +55,8 @@ class DiffusionEngine:
         self._tokenizers: dict[str, Any] = {}
         self._read: tuple[ScenePlan, Canvas, list[FinalPrompt]] | None = None
         self._made: dict[int, Provenance] = {}
-        self._together = False
+        self._together: int | None = None
+        """Videos finished so far within `together`; None outside of it."""
         self._done_with: set[str] = set()
         """Latents of videos that stand, by key."""
 
@@ -277,22 +278,25 @@ class DiffusionEngine:
             if self._session is not None and done:
                 self._done_with |= self._session.kept_latents
             self._session = None
-            if not self._together:
+            if self._together is None:
                 self._drop_latents()
+            else:
+                self._together += 1
             self._doze()
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Videos drawn within share their latents: one that is drawn again denoises only the scenes that changed.
+        """Videos drawn within share their latents and their plan of memory: one that is drawn again denoises only the
+        scenes that changed.
 
-        Where it ends in an error they stay a day, for another attempt.
+        Where it ends in an error the latents stay a day, for another attempt.
         """
-        self._together = True
+        self._together = 0
         try:
             yield
             self._drop_latents()
         finally:
-            self._together, self._done_with = False, set()
+            self._together, self._done_with = None, set()
 
     def _drop_latents(self) -> None:
         for key in self._done_with:
@@ -339,7 +343,11 @@ class DiffusionEngine:
             self._idle.start()
 
     def _fitting(self, family: Family, source: Source, canvas: Canvas, options: DiffusionOptions) -> Resident:
-        """The loaded model where it is the right one, else a new one in its place, with a plan of memory."""
+        """The loaded model where it is the right one, else a new one in its place, with a plan of memory.
+
+        One whose plan is tighter than this job needs takes a roomier one; not between the videos of a pair, since weights
+        in eight bits give other pictures.
+        """
         from t2v_studio.engines.diffusion import load
         from t2v_studio.engines.diffusion.resident import Resident
         from t2v_studio.engines.diffusion.session import work_of
@@ -349,13 +357,12 @@ class DiffusionEngine:
         asked = load.dtype_for(self._entry(options).compute_dtype, self._settings.dtype, device)
         held = self._resident
         if held is not None and held.serves(source, asked, device):
+            if not self._together:
+                held.step_up(work_of(canvas))
             return held
         self._unload()
         dtype, sizes, plan = load.planned(family, source, asked, device, work_of(canvas))
         key = load.LoadKey(
-            model=source.repo_id or source.name,
-            revision=source.revision,
-            folder=str(source.folder),
             dtype=dtype,
             device=device,
             weights=plan.weights,
@@ -396,10 +403,10 @@ class DiffusionEngine:
         resident = self._resident
         if resident is not None and resident.source == source:
             return resident.tokenizer
-        folder = str(source.part("tokenizer"))
-        if folder not in self._tokenizers:
-            self._tokenizers[folder] = self._family(options).load_part("tokenizer", source)
-        return self._tokenizers[folder]
+        key = f"{source.folder} {source.stamp}"
+        if key not in self._tokenizers:
+            self._tokenizers[key] = self._family(options).load_part("tokenizer", source)
+        return self._tokenizers[key]
 
     def _card(self, options: DiffusionOptions) -> Any:
         if not options.adapter:

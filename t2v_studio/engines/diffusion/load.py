@@ -25,11 +25,8 @@ _STORED = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 
 @dataclass(frozen=True)
 class LoadKey:
-    """What a loaded model is: another key is another load."""
+    """How a model is loaded: another key is another load. asked_dtype: before main memory had its say."""
 
-    model: str
-    revision: str
-    folder: str
     dtype: str
     device: str
     weights: str
@@ -83,15 +80,12 @@ def planned(family: Family, source: Source, dtype: str, device: str, work: Work)
     """
     sizes = part_bytes(family, source, dtype, device)
     free, most = free_bytes(device), free_memory(swap=True)
-    if device == "cpu":
-        plan = on_cpu(sizes, free)
-        if plan.needs > free:
-            narrow = part_bytes(family, source, "bfloat16", device)
-            half = halved(narrow, free)
-            if half.host <= max(most, plan.host):
-                dtype, sizes, plan = "bfloat16", narrow, half
-    else:
-        plan = choose(free, sizes, work, free_memory())
+    plan = plan_for(sizes, work, device, free, free_memory())
+    if device == "cpu" and plan.needs > free:
+        narrow = part_bytes(family, source, "bfloat16", device)
+        half = halved(narrow, free)
+        if half.host <= max(most, plan.host):
+            dtype, sizes, plan = "bfloat16", narrow, half
     if plan.host > most:
         copy = source.repo_id and sizes.copy_of("transformer")
         convert = f" A copy that takes less to load: t2v models convert {source.name}" if copy else ""
@@ -102,6 +96,18 @@ def planned(family: Family, source: Source, dtype: str, device: str, work: Work)
             f"Close other programs, or take a smaller model.{convert}",
         )
     return dtype, sizes, plan
+
+
+def plan_for(sizes: PartBytes, work: Work, device: str, free: float, host: float) -> MemoryPlan:
+    """The plan for `free` bytes of a device and, beside a card, `host` bytes of main memory."""
+    return on_cpu(sizes, free) if device == "cpu" else choose(free, sizes, work, host)
+
+
+def taken_bytes(device: str) -> float:
+    """Bytes that this process's tensors have on a card."""
+    import torch
+
+    return float(torch.cuda.memory_allocated(device))
 
 
 def free_bytes(device: str) -> float:

@@ -74,6 +74,10 @@ class Work:
     denoise: float
     decode: float
 
+    def smaller_than(self, other: Work) -> bool:
+        """Less in one and no more in the other."""
+        return self != other and self.denoise <= other.denoise and self.decode <= other.decode
+
     @classmethod
     def of(cls, frames: int, width: int, height: int) -> Work:
         tokens = ((frames - 1) // 4 + 1) * (height / 16) * (width / 16)
@@ -209,6 +213,17 @@ def lean(plan: MemoryPlan, parts: PartBytes) -> MemoryPlan:
 def halved(parts: PartBytes, free: float) -> MemoryPlan:
     """The lean plan of parts that weigh sixteen bits a number: for a main memory too small for thirty-two."""
     return replace(lean(on_cpu(parts, free), parts), tier="cpu-half")
+
+
+def roomier(plan: MemoryPlan, than: MemoryPlan) -> bool:
+    """Whether a plan for the same weights in the same dtype is the faster one."""
+    if than.tier == "cpu-half":
+        return False
+    return _ROOMY_FIRST.index((plan.tier, plan.text_encoder)) < _ROOMY_FIRST.index((than.tier, than.text_encoder))
+
+
+_PLACES = ("resident", "host", "freed")
+_ROOMY_FIRST = [(tier, place) for tier in (*TIERS, "cpu", "cpu-lean") for place in _PLACES]
 
 
 def lower(plan: MemoryPlan, parts: PartBytes, work: Work) -> MemoryPlan | None:

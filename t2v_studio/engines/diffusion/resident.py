@@ -8,10 +8,13 @@ from typing import Any
 
 from t2v_studio.engines.diffusion import compile, load
 from t2v_studio.engines.diffusion.families.base import Family, Parts, Source
-from t2v_studio.engines.diffusion.memory_plan import MemoryPlan, PartBytes, Work, lower
+from t2v_studio.engines.diffusion.memory_plan import MemoryPlan, PartBytes, Work, lower, roomier
 from t2v_studio.engines.diffusion.offloading import stream, streams
+from t2v_studio.machine import free_memory
 
 _PLACES = ("weights", "streamed", "text_encoder", "tiled_decode", "narrow_decode")
+MORE = 1.1
+"""Room that counts as more than there was: a tenth; free memory is never quite the same."""
 log = logging.getLogger(__name__)
 
 
@@ -30,12 +33,13 @@ class Resident:
         self._pipe: Any = None
         self._slot: Any = None
         self._mixes: Any = None
+        self._ran_out: tuple[Work, float] | None = None
+        """What the last work that did not fit was, and how much room there was."""
 
     def serves(self, source: Source, dtype: str, device: str) -> bool:
-        """Whether this is the model that a job asks for. dtype: as asked, whatever main memory made of it."""
-        key = self.key
-        mine = (key.folder, key.revision, key.asked_dtype, key.device)
-        return mine == (str(source.folder), source.revision, dtype, device)
+        """Whether this is the model that a job asks for, from the files as they are now. dtype: as asked, whatever main
+        memory made of it."""
+        return (self.source, self.key.asked_dtype, self.key.device) == (source, dtype, device)
 
     # --- text ----------------------------------------------------------------------------------
     @property
@@ -137,6 +141,33 @@ class Resident:
         if plan is None:
             return False
         log.warning("out of memory: from %s to %s", self.plan.label, plan.label)
+        load.empty_cache()
+        self._ran_out = work, self._room()
+        self._take(plan)
+        return True
+
+    def step_up(self, work: Work) -> bool:
+        """Go to the plan that fits `work` now, where that is roomier than the one that is held: another program has left,
+        or a job asks for less. Work that ran out of memory stays where it stepped down to, unless there is more by now.
+        """
+        if self._ran_out is not None:
+            work_then, room_then = self._ran_out
+            if not (work.smaller_than(work_then) or self._room() > MORE * room_then):
+                return False
+        plan = load.plan_for(self.sizes, work, self.plan.device, self._room(), free_memory() + self.plan.host)
+        if not roomier(plan, self.plan):
+            return False
+        log.info("memory: from %s to %s", self.plan.label, plan.label)
+        self._ran_out = None
+        self._take(plan)
+        return True
+
+    def _room(self) -> float:
+        """Bytes that this model may take where its plan puts them: those that are free, and those that it has."""
+        device = self.plan.device
+        return load.free_bytes(device) + (self.plan.host if device == "cpu" else load.taken_bytes(device))
+
+    def _take(self, plan: MemoryPlan) -> None:
         same = (plan.weights, plan.streamed) == (self.plan.weights, self.plan.streamed)
         self.plan = plan
         self.key = replace(self.key, weights=plan.weights, streamed=plan.streamed)
@@ -146,7 +177,6 @@ class Resident:
             self._slot.keep_on(plan.pristine)
         self.park_encoder()
         load.empty_cache()
-        return True
 
     def _frees(self, plan: MemoryPlan) -> bool:
         """Whether anything lies differently in a plan: copies for a LoRA count where there are some."""

@@ -268,8 +268,7 @@ class SceneDrawing:
         return latents.latent_key(
             {
                 "model": source.repo_id or source.name,
-                "revision": source.revision,
-                "folder": str(source.folder) if not source.revision else "",
+                "files": source.stamp,
                 "clip": vars(clip),
                 "text": [prompt.text, prompt.negative],
                 "numerics": session.numerics(settings),

@@ -250,8 +250,7 @@ class Session:
         if self._cache_for(self.options.step_cache, self.steps)[0] != "magcache":
             return
         clip = self.clip(0, SceneSettings())
-        source = self.resident.source
-        key = f"{source.repo_id or source.name} {source.revision} {clip.steps} {clip.flow_shift} {clip.height}"
+        key = f"{self.resident.source.stamp} {clip.steps} {clip.flow_shift} {clip.height}"
         self.ratios = step_cache.kept_ratios(self.stores.ratios, key, clip.steps)
         if self.ratios is not None:
             return

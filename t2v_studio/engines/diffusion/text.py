@@ -19,6 +19,7 @@ from typing import Any
 
 from t2v_studio.engines.diffusion.families.base import Encoded, Family, Source
 from t2v_studio.engines.diffusion.kept_tensors import keep, on_host
+from t2v_studio.engines.diffusion.model_files import stamp
 
 log = logging.getLogger(__name__)
 
@@ -86,10 +87,12 @@ class PromptStore:
 
 
 def prompt_key(source: Source, prompt: str, max_tokens: int, dtype: str) -> str:
-    """Everything that decides an embedding: encoder, its revision and dtype, the cleaned prompt, the token limit."""
+    """Everything that decides an embedding: the encoder's files, its dtype, the cleaned prompt, the token limit.
+
+    Models that share a text encoder share what it made.
+    """
     parts = {
-        "encoder": source.repo_id or source.name,
-        "revision": source.revision or _stamp(source.part("text_encoder")),
+        "encoder": stamp(source.part(part) for part in ("tokenizer", "text_encoder")),
         "transformers": version("transformers"),
         "prompt": clean(prompt),
         "max_tokens": max_tokens,
@@ -134,10 +137,3 @@ def version(package: str) -> str:
 def clean(prompt: str) -> str:
     """The prompt as diffusers cleans it, near enough to tell two prompts apart: white space does not count."""
     return " ".join(prompt.split())
-
-
-def _stamp(folder: Path) -> str:
-    """Stands for the revision of a folder without one: names, sizes and times of its files."""
-    files = sorted(path for path in folder.glob("*") if path.is_file())
-    text = ";".join(f"{path.name}:{path.stat().st_size}:{path.stat().st_mtime_ns}" for path in files)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

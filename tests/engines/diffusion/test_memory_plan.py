@@ -7,7 +7,18 @@ from dataclasses import replace
 import pytest
 
 from t2v_studio.engines.diffusion.limits import achieved, peak_tflops
-from t2v_studio.engines.diffusion.memory_plan import GIB, PartBytes, Work, choose, halved, lower, on_cpu, plan_of
+from t2v_studio.engines.diffusion.memory_plan import (
+    GIB,
+    PartBytes,
+    Work,
+    choose,
+    halved,
+    lean,
+    lower,
+    on_cpu,
+    plan_of,
+    roomier,
+)
 
 WAN_14B = PartBytes(28.6e9, 11.4e9, 0.51e9)
 WAN_1_3B = PartBytes(2.84e9, 11.4e9, 0.51e9)
@@ -47,6 +58,20 @@ def test_each_step_down_needs_less_until_the_last() -> None:
         plan = lower(plan, WAN_14B, CLIP)
     assert len(needs) == 6, "A, B, B without the text encoder, C, D, E"
     assert needs == sorted(needs, reverse=True) and len(set(needs)) == 6
+
+
+def test_roomier_is_every_plan_before_on_the_way_down() -> None:
+    plan = choose(200 * GIB, WAN_14B, CLIP)
+    while (tighter := lower(plan, WAN_14B, CLIP)) is not None:
+        assert roomier(plan, tighter) and not roomier(tighter, plan) and not roomier(plan, plan)
+        plan = tighter
+    roomy = on_cpu(WAN_1_3B)
+    assert roomier(roomy, lean(roomy, WAN_1_3B)) and not roomier(roomy, halved(WAN_1_3B, 16e9)), "another dtype"
+
+
+def test_less_work_is_less_in_one_and_no_more_in_the_other() -> None:
+    assert Work.of(5, 832, 480).smaller_than(CLIP) and Work.of(17, 416, 240).smaller_than(CLIP)
+    assert not CLIP.smaller_than(CLIP) and not Work.of(81, 416, 240).smaller_than(Work.of(5, 832, 480))
 
 
 def test_without_a_card_memory_is_saved_once() -> None:

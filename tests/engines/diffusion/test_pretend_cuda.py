@@ -283,6 +283,48 @@ def test_out_of_memory_goes_down_until_it_fits(
     assert places(engine) == HELD["D"]
 
 
+def test_a_later_job_takes_a_roomier_plan_where_it_asks_for_less_or_more_is_free(
+    card: Card, on_tier: OnTier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = on_tier("A")
+    _, expected = one(engine, frames=5)
+    tried: list[str] = []
+
+    def full(model: Any, hidden_states: Any, *_: Any, **__: Any) -> None:
+        tried.append(engine._resident.plan.tier)
+        if hidden_states.shape[2] > 2 and card.free < 100 * GIB and tried[-1] < "D":
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    spied(monkeypatch, WanTransformer3DModel, "forward", full)
+    _, large = one(engine, frames=9)
+    assert large.details["memory"]["tier"] == "D"
+    loads, tried[:] = len(engine._resident.loads), []
+    one(engine, frames=9, seed=4)
+    assert set(tried) == {"D"} and len(engine._resident.loads) == loads, "what did not fit is not tried again"
+    _, small = one(engine, frames=5)
+    assert small.details["memory"]["tier"] == "A" and places(engine)["transformer"] == {"cuda"}
+    assert small.details["latents_sha256"] == expected.details["latents_sha256"]
+    one(engine, frames=9, seed=5)
+    card.free, card.total = 120 * GIB, 141 * GIB
+    tried[:] = []
+    _, roomy = one(engine, frames=9, seed=6)
+    assert set(tried) == {"A"} == {roomy.details["memory"]["tier"]}
+
+
+def test_the_second_video_of_a_pair_keeps_the_plan_of_the_first(
+    card: Card, on_tier: OnTier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = on_tier("E")
+    one(engine)
+    on_a = on_tier("A")  # from now on, every plan that is made is this one
+    assert on_a._resident is None
+    with engine.together():
+        assert one(engine, seed=4)[1].details["memory"]["tier"] == "A", "before the first video"
+        monkeypatch.setattr(engine._resident, "plan", replace(engine._resident.plan, tier="B"))
+        assert one(engine, seed=5)[1].details["memory"]["tier"] == "B"
+    assert one(engine, seed=6)[1].details["memory"]["tier"] == "A"
+
+
 def test_a_model_that_is_too_large_to_load_goes_down(
     card: Card, on_tier: OnTier, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from t2v_studio.production.produce import produce
 from t2v_studio.production.record import VideoRecord
 from t2v_studio.production.request import VideoRequest
 
-SIZES = {"tiny-wan": (48, 32), "tiny-cogvideox": (48, 32), "tiny-ltx": (64, 32), "tiny-wan22": (48, 32)}
+SIZES = {"tiny-wan": (48, 32), "tiny-cogvideox": (48, 32), "tiny-ltx": (64, 32)}
 """The smallest sizes that show anything; requests start at 128 pixels, canvases do not."""
 
 
@@ -38,7 +38,7 @@ def canvas(model: str = "tiny-wan", scenes: int = 2, frames: int = 5, seed: int 
     own = {name: choices.pop(name) for name in ("scene_settings", "steps", "guidance") if name in choices}
     own = {"steps": 2, "guidance": 3.0} | own
     options = DiffusionOptions(**{"model_id": model, "text_overlay": False} | choices)
-    return Canvas(*SIZES[model], 8.0, (frames,) * scenes, seed, options=options, **own)
+    return Canvas(*SIZES.get(model, SIZES["tiny-wan"]), 8.0, (frames,) * scenes, seed, options=options, **own)
 
 
 def drawn(engine: DiffusionEngine, plan: ScenePlan, on: Canvas) -> tuple[list[Any], list[Provenance]]:

@@ -46,6 +46,8 @@ class Source:
     """Where the parts of one model lie on this disk.
 
     shared: parts that another model's folder holds, such as the text encoder of all Wan models.
+    revision: a commit of the hub, or for a folder of one's own its `model_files.fingerprint`. stamp: `model_files.stamp`
+    of all parts: another one where files changed since.
     """
 
     folder: Path
@@ -53,6 +55,7 @@ class Source:
     repo_id: str = ""
     revision: str = ""
     shared: Mapping[str, Path] = field(default_factory=dict)
+    stamp: str = ""
 
     def mend(self, part: str) -> str:
         """What to do where a part's files are broken."""
