@@ -252,7 +252,7 @@ class Studio:
 
     def submit_again(self, record: VideoRecord, *, output: Path | None = None) -> Job:
         """The video of a record once more: same plan, evidence and frames. Result: as of `submit_video`."""
-        _check_engine(record.request, self.settings, self.workspace)
+        _check_recorded(record, self.settings, self.workspace)
         spec = {"record": record.model_dump(mode="json"), "output": _checked_output(output)}
         return self._submit("again", "studio", spec, record.plan.topic)
 
@@ -271,7 +271,7 @@ class Studio:
 
         record = self.video(video_id)
         checked(record, scene, edited=edited, seed=seed, code=code)
-        _check_engine(record.request, self.settings, self.workspace)
+        _check_recorded(record, self.settings, self.workspace)
         spec = {
             "video": record.id,
             "scene": scene,
@@ -468,6 +468,14 @@ def _check_engine(request: VideoRequest, settings: Settings, workspace: Workspac
     state = engine(request.engine, settings, workspace).availability(diffusion)
     if not state.ok:
         raise UnavailableError("engine_unavailable", state.message, state.hint)
+
+
+def _check_recorded(record: VideoRecord, settings: Settings, workspace: Workspace) -> None:
+    """Refuse what cannot be drawn as a record has it, before it is queued."""
+    from t2v_studio.production.likeness import require_same_adapter
+
+    _check_engine(record.request, settings, workspace)
+    require_same_adapter(record, workspace)
 
 
 def _checked_output(output: Path | None) -> str:

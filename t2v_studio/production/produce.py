@@ -20,6 +20,7 @@ from t2v_studio.library.passages import Evidence
 from t2v_studio.planning.plan import ScenePlan
 from t2v_studio.planning.timing import step_frames
 from t2v_studio.production import records
+from t2v_studio.production.likeness import changes, require_same_adapter
 from t2v_studio.production.output import check_output, copy_out
 from t2v_studio.production.record import Arm, VideoRecord
 from t2v_studio.production.render import Rendered, Watch, render_scenes
@@ -164,8 +165,10 @@ def again(
     """The video of a record once more, as a new video: same plan, seed, size and number of frames, and each scene with
     the settings that its retries had found.
 
-    A notice says so where the frames differ (another version of the engine or a library).
+    A notice says so where the frames differ, and what has changed since (model, numbers, versions). Raises ConflictError
+    adapter_changed, and as `produce`.
     """
+    require_same_adapter(record, workspace)
     made = produce(
         record.request,
         AsRecorded(record.plan, record.evidence, record.grounding),
@@ -180,9 +183,9 @@ def again(
         scene_settings=settings_of(record),
     )
     if made.frames_sha256 != record.frames_sha256:
-        changed = [name for name, version in made.versions.items() if record.versions.get(name) != version]
-        why = f"these versions differ: {', '.join(changed)}" if changed else "the versions are the same"
-        _with_notices(workspace, made, [f"The frames are not those of {record.id} ({why})."])
+        changed = changes(record, made)
+        why = f"What has changed: {'; '.join(changed)}" if changed else "Nothing that the record names has changed"
+        _with_notices(workspace, made, [f"The frames are not those of {record.id}. {why}."])
     return made
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from t2v_studio.engines.base import Availability, Canvas, Engine, Frames, Provenance, SceneSettings, StepReport
 from t2v_studio.errors import InputError, StudioError
 from t2v_studio.planning.plan import Scene, ScenePlan
+from t2v_studio.production.likeness import require_same_adapter
 from t2v_studio.production.produce import AsRecorded, produce
 from t2v_studio.production.record import SceneRecord, VideoRecord
 from t2v_studio.production.request import VideoRequest
@@ -35,9 +36,10 @@ def redraw(
 
     folder: where the record's video is. scene: the plan's scene as edited, with the same id. seed: another one for this
     scene alone, for engines that draw from noise. code: of a written Manim scene; "" takes the template. surroundings:
-    as of `produce`. Raises InputError for what does not fit, StudioError where the film is gone.
+    as of `produce`. Raises InputError for what does not fit, ConflictError adapter_changed, StudioError where the film is gone.
     """
     index = checked(record, number, edited=scene, seed=seed, code=code)
+    require_same_adapter(record, surroundings["workspace"])
     plan = _planned(record, index, scene)
     settings: list[SceneSettings | None] = [None] * len(record.scenes)
     settings[index] = SceneSettings(seed=seed)

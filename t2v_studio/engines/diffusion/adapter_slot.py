@@ -36,6 +36,7 @@ class Applied:
     rank: int = 0
     alpha: float = 0.0
     alpha_source: str = ""
+    experts: str = ""
     sha256: str = ""
     scale: float = 0.0
     id: str = ""
@@ -191,6 +192,7 @@ class AdapterSlot:
             rank=state.rank,
             alpha=state.alpha,
             alpha_source=state.alpha_source,
+            experts=state.experts,
             sha256=state.sha256,
             scale=scale,
             id=state.id,

@@ -13,13 +13,14 @@ from tiny_studio import Counts, canvas, drawn, make_plan, video
 from t2v_studio.adapters.catalogue import adopt, edit, remove
 from t2v_studio.engines.base import SceneSettings
 from t2v_studio.engines.diffusion.engine import DiffusionEngine
-from t2v_studio.errors import InputError, StudioError
+from t2v_studio.errors import ConflictError, InputError, StudioError
 from t2v_studio.planning.planner import Planned
 from t2v_studio.production.produce import again, produce
 from t2v_studio.production.redraw import redraw
 from t2v_studio.production.request import VideoRequest, parse_request
 from t2v_studio.production.settle import settled
 from t2v_studio.settings import Settings
+from t2v_studio.studio import Studio
 from t2v_studio.workspace import Workspace
 
 PLAN = make_plan(1)
@@ -147,6 +148,35 @@ def test_a_redraw_asks_neither_card_nor_preset_again(
     assert made.frames_sha256 == record.frames_sha256
     own = ("lora_trigger", "lora_scale", "lora_prompt_profile", "steps", "guidance", "flow_shift")
     assert made.request.model_dump(include=set(own)) == record.request.model_dump(include=set(own))
+
+
+@pytest.mark.parametrize("way", ["again", "redraw", "submitted"])
+def test_a_lora_that_came_back_with_another_alpha_makes_no_video_again(
+    engine: DiffusionEngine, settings: Settings, with_tiny: Workspace, tmp_path: Path, way: str
+) -> None:
+    """Its id goes by its file."""
+    path = write_lora(tmp_path / "lora")
+    card = adopt(with_tiny, path, name="ink", alpha=16)
+    record = video(engine, with_tiny, settings, PLAN, adapter=card.id, text_overlay=False)
+    remove(with_tiny, card.id)
+    assert adopt(with_tiny, path, name="ink", alpha=8).id == card.id
+    surroundings: dict[str, Any] = {"workspace": with_tiny, "settings": settings, "engine": engine}
+    with pytest.raises(
+        ConflictError, match=rf"LoRA ink has alpha 8 now, and {record.id} was drawn with 16\."
+    ) as caught:
+        if way == "again":
+            again(record, **surroundings)
+        elif way == "redraw":
+            redraw(record, 1, with_tiny.video(record.id), **surroundings)
+        else:
+            Studio(settings).submit_again(record)
+    assert "--alpha 16" in caught.value.hint
+    remove(with_tiny, card.id)
+    adopt(with_tiny, path, name="ink", alpha=16)
+    assert again(record, **surroundings).frames_sha256 == record.frames_sha256
+    edit(with_tiny, card.id, experts="low")
+    with pytest.raises(ConflictError, match="has experts low now"):
+        again(record, **surroundings)
 
 
 def test_layers_that_the_model_has_not_are_said(

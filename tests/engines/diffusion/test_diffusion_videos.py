@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ from diffusers import AutoencoderKLWan
 from tiny_studio import make_plan, video
 
 from t2v_studio.engines.diffusion.engine import DiffusionEngine
+from t2v_studio.engines.diffusion.models import register
+from t2v_studio.engines.diffusion.tiny import make_tiny
 from t2v_studio.errors import CancelledError, LimitError, StudioError
 from t2v_studio.production import records
+from t2v_studio.production.likeness import changes
 from t2v_studio.production.produce import again
 from t2v_studio.production.request import VideoRequest
 from t2v_studio.settings import Settings
@@ -84,6 +88,24 @@ def test_a_record_with_a_retry_is_drawn_again_to_the_byte(engine, with_tiny, set
     assert [scene.retries for scene in repeated.scenes] == [[], []], "it starts where the retries had ended"
     assert repeated.scenes[1].settings == record.scenes[1].settings
     assert not any("frames are not those" in notice for notice in repeated.notices)
+
+
+def test_frames_that_differ_say_what_has_changed(engine, with_tiny, settings, tmp_path) -> None:
+    folder = make_tiny("wan", tmp_path / "mine", 0)
+    register(with_tiny, "mine", "wan", folder, tiny=True)
+    record = video(engine, with_tiny, settings, model_id="mine")
+    weights = Path("transformer") / "diffusion_pytorch_model.safetensors"
+    shutil.copyfile(make_tiny("wan", tmp_path / "other", 1) / weights, folder / weights)
+    made = again(record, workspace=with_tiny, settings=settings, engine=engine)
+    then, now = record.scenes[0].revision, made.scenes[0].revision
+    said = f"The frames are not those of {record.id}. What has changed: revision: {then} then, {now} now."
+    assert made.notices[-1] == said and then != now
+    altered = record.model_copy(deep=True)
+    altered.scenes[0].details["numerics"] |= {"weights": "float8", "dtype": "bfloat16"}
+    altered.versions["torch"] = "1.0"
+    words = changes(altered, record)
+    assert words[:2] == ["dtype: bfloat16 then, float32 now", "weights: float8 then, plain now"]
+    assert words[2].startswith("torch: 1.0 then, ") and len(words) == 3
 
 
 def test_one_bad_scene_is_drawn_by_the_local_engine_alone(engine, with_tiny, settings, monkeypatch) -> None:
