@@ -119,7 +119,8 @@ def render_scenes(
 def _prepared(
     plan: ScenePlan, canvas: Canvas, engine: Engine, local: Callable[[], Engine] | None, watch: Watch
 ) -> StudioError | None:
-    """Let the engine load what it needs. What this machine lacks comes back, where the local engine may stand in."""
+    """Let the engine load what it needs. What this machine lacks comes back, where the local engine may stand in for all
+    scenes; broken files and wrong choices are raised, since whoever asked can mend them."""
     prepare = getattr(engine, "prepare", None)
     if prepare is None:
         return None

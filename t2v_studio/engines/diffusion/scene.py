@@ -93,6 +93,7 @@ class SceneDrawing:
             settings = rung.settings
             held = None if rung.denoise else tried.latents
         assert tried.frames is not None and tried.latents is not None
+        self._spent["text"], session.text_s = session.text_s, 0.0
         self.provenance = self._provenance(settings, tried)
         return tried.frames
 
@@ -243,7 +244,6 @@ class SceneDrawing:
             "forwards": self._forwards,
             "timings_s": {
                 **{name: round(value, 3) for name, value in self._spent.items()},
-                "text": session.timings_s.get("text", 0.0),
                 "step_median": round(median(self._step_s), 4) if self._step_s else 0.0,
             },
             "limit": self._limit(clip),

@@ -80,7 +80,8 @@ class Session:
     """Why a switch is on or off, in words."""
     ratios: list[float] | None = None
     applied: Any = None
-    timings_s: dict[str, float] = field(default_factory=dict)
+    text_s: float = 0.0
+    """Seconds that text took since a scene last took them into its record."""
     kept_latents: set[str] = field(default_factory=set)
     _cache_on: str = "off"
     _switched_for: Any = None
@@ -172,12 +173,10 @@ class Session:
         texts = [prompt.text for prompt in self.prompts]
         if self.guidance > 1 or any(s and (s.guidance or 0) > 1 for s in self.canvas.scene_settings):
             texts += [prompt.negative for prompt in self.prompts]
-        began = time.perf_counter()
         self._encode(texts, lambda done, total: report("text", done, total, "reading the prompts"))
-        self.timings_s["text"] = round(time.perf_counter() - began, 3)
 
     def _encode(self, texts: list[str], report: Any) -> None:
-        resident = self.resident
+        resident, began = self.resident, time.perf_counter()
         self.encoded |= encode_all(
             self.family,
             resident.source,
@@ -188,6 +187,7 @@ class Session:
             report=report,
         )
         resident.park_encoder()
+        self.text_s += time.perf_counter() - began
 
     def texts(self, index: int, clip: Clip) -> tuple[Encoded, Encoded | None]:
         """Embeddings of a scene; the negative ones only where guidance is on (a retry may have turned it on)."""

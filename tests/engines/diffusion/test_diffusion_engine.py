@@ -73,9 +73,10 @@ def test_one_seed_one_video(engine: DiffusionEngine) -> None:
 def test_a_second_job_loads_moves_and_encodes_nothing(engine: DiffusionEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     counts = Counts().watch(monkeypatch)
     plan = make_plan()
-    drawn(engine, plan, canvas())
+    _, (first, second) = drawn(engine, plan, canvas())
     assert counts["loads"] == 4, "tokenizer, text encoder, transformer, VAE"
     assert counts["encodes"] == 3, "two prompts and the negative one that they share"
+    assert first.details["timings_s"]["text"] > 0 == second.details["timings_s"]["text"], "told once"
     assert (counts["forwards"], counts["decodes"]) == (2 * 2 * 2, 2)
     counts.clear()
     drawn(engine, plan, canvas(seed=9))
