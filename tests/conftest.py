@@ -10,13 +10,18 @@ os.environ.update(
     HF_HUB_OFFLINE="1", GRADIO_ANALYTICS_ENABLED="False", TOKENIZERS_PARALLELISM="false", T2V_WORKER_THREADS="1"
 )
 
+import errno  # noqa: E402
+import resource  # noqa: E402
 import shutil  # noqa: E402
-from collections.abc import Iterator  # noqa: E402
+import signal  # noqa: E402
+from collections.abc import Callable, Iterator  # noqa: E402
+from contextlib import AbstractContextManager, contextmanager  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 import pytest  # noqa: E402
 
+from t2v_studio import disk  # noqa: E402
 from t2v_studio.settings import Settings  # noqa: E402
 from t2v_studio.workspace import Workspace  # noqa: E402
 
@@ -35,6 +40,27 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def workspace(settings: Settings) -> Workspace:
     return Workspace.at(settings.home)
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], AbstractContextManager[None]]]:
+    """`with full_disk(bytes)`: no file of this process grows beyond them. The write that would comes back half done.
+
+    The system then says EFBIG, which counts as a full disk here: a real one would need a mount, and rights for it.
+    """
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    @contextmanager
+    def full(size: int) -> Iterator[None]:
+        monkeypatch.setattr(disk, "FULL", disk.FULL | {errno.EFBIG})
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    yield full
+    signal.signal(signal.SIGXFSZ, handler)
 
 
 @pytest.fixture(scope="session")

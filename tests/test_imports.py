@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "t2v_studio"
 ORDER = [
-    ("errors", "settings", "workspace", "machine", "database", "whole_weights"),
+    ("errors", "settings", "workspace", "machine", "database", "disk", "whole_weights"),
     ("video",),
     ("adapters",),
     ("library",),

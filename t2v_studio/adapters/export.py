@@ -12,6 +12,7 @@ from t2v_studio.adapters.card import AdapterCard
 from t2v_studio.adapters.files import WEIGHTS
 from t2v_studio.adapters.keys import NAMES, Kind, Layout, export_name
 from t2v_studio.adapters.metadata import LORA_METADATA, peft_metadata
+from t2v_studio.disk import room_for, save_tensors
 from t2v_studio.errors import ConflictError, InputError, StudioError, unknown_name
 
 if TYPE_CHECKING:
@@ -27,8 +28,9 @@ SUFFIX = ".safetensors"
 def export(state: AdapterState, card: AdapterCard, target: str, output: Path) -> list[Path]:
     """Write `state` for `target` to a file, or into the folder `output`; two files where each expert has its own.
 
-    alpha travels along: in diffusers' metadata, or as a tensor a layer. Raises InputError, ConflictError where a file is
-    there already, StudioError export_differs where what was read back is not what was written.
+    alpha travels along: in diffusers' metadata, or as a tensor a layer. Raises InputError, LimitError disk_full,
+    ConflictError where a file is there already, StudioError export_differs where what was read back is not what was
+    written.
     """
     if target not in TARGETS:
         raise unknown_name("format", target, list(TARGETS))
@@ -47,11 +49,12 @@ def export(state: AdapterState, card: AdapterCard, target: str, output: Path) ->
         _write(path, _diffusers(groups, family), about | _peft(groups))
         _check(path, groups)
         return [path]
-    paths = []
+    paths: list[Path] = []
     for expert, layers in groups.items():
         ending = {1: "_high_noise", 2: "_low_noise"}[expert] if len(groups) == 2 else ""
         path = _free(output, f"{slug(card.name)}{SUFFIX}", ending)
-        _write(path, _named(layers, family, TARGETS[target]), about)
+        with room_for(path.name, *paths):  # one expert's file alone is no adapter
+            _write(path, _named(layers, family, TARGETS[target]), about)
         _check(path, {1: layers})
         paths.append(path)
     return paths
@@ -114,22 +117,16 @@ def _free(output: Path, name: str, ending: str = "") -> Path:
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    from safetensors.torch import save_file
-
-    temporary = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         whole = {name: tensor.contiguous().clone() for name, tensor in tensors.items()}
-        save_file(whole, temporary, metadata={"format": "pt", **metadata})
-        temporary.replace(path)
+        save_tensors(path, whole, {"format": "pt", **metadata})
     except OSError as error:
         raise InputError(
             "bad_output",
             f"output: {path} cannot be written ({error.strerror}).",
             "Name a folder that you may write to.",
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _check(path: Path, groups: Mapping[int, Mapping[str, LoraLayer]]) -> None:

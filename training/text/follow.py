@@ -15,8 +15,10 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from t2v_studio.adapters.runs import Part, now_text, read_lines, step_name
+from t2v_studio.disk import room_for
 from training.text.base import Base
 from training.text.session import TextSession
+from training.video.checkpoints import HINT
 from training.video.hardware import Gauge
 from training.video.session import append_line
 
@@ -147,12 +149,13 @@ def save_adapter(model: Any, base: Base, folder: Path) -> Path:
     """The adapter as PEFT's folder, written aside and renamed. It names the base, not where it lay on this disk."""
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    model.save_pretrained(part, safe_serialization=True)
-    (part / "README.md").unlink(missing_ok=True)
-    config = part / "adapter_config.json"
-    fields = json.loads(config.read_text(encoding="utf-8"))
-    fields |= {"base_model_name_or_path": base.repo_id, "revision": base.revision or None}
-    config.write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    with room_for(f"the adapter {folder.name}", part, hint=HINT):
+        model.save_pretrained(part, safe_serialization=True)
+        (part / "README.md").unlink(missing_ok=True)
+        config = part / "adapter_config.json"
+        fields = json.loads(config.read_text(encoding="utf-8"))
+        fields |= {"base_model_name_or_path": base.repo_id, "revision": base.revision or None}
+        config.write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
     return folder

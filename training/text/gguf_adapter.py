@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from t2v_studio.adapters.text_adapters import pairs_of, peft_config
+from t2v_studio.disk import room_for
 from t2v_studio.errors import InputError, StudioError
 from training.text.gguf_names import architecture, gguf_name, heads_of, turned, turned_back
 
@@ -68,10 +69,11 @@ def write_gguf_adapter(lora: Lora, family: str, config: Mapping[str, Any], path:
         tensor, heads = gguf_name(layer, family, config), heads_of(layer, family, config)
         writer.add_tensor(f"{tensor}.lora_a", down.copy())
         writer.add_tensor(f"{tensor}.lora_b", (turned(up, heads) if heads else up).copy())
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    with room_for(path.name, part):
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
     check_same(lora, read_gguf_adapter(part, config), path.name)
     part.replace(path)
     return path

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from t2v_studio.disk import room_for
 from t2v_studio.errors import InputError, StudioError, UnavailableError
 from t2v_studio.whole_weights import load_whole
 from training.text.base import Base, load_tokenizer
@@ -34,8 +35,9 @@ def merge(base: Base, adapter: Path, folder: Path) -> dict[str, Any]:
     dtype = str(merged.dtype).removeprefix("torch.")
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    merged.save_pretrained(part, safe_serialization=True)
-    tokenizer.save_pretrained(part)
+    with room_for(f"the merged model {folder.name}", part):
+        merged.save_pretrained(part, safe_serialization=True)
+        tokenizer.save_pretrained(part)
     del model, worn, merged
     with torch.no_grad():
         after = _loaded(part)(**ids).logits.float()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from t2v_studio.adapters.runs import CARD_FIELDS, TrainingRun, now_text, publish_text, write_json
+from t2v_studio.disk import disk_full, is_full
 from t2v_studio.errors import CancelledError, StudioError
 from t2v_studio.settings import load_settings
 from t2v_studio.workspace import Workspace
@@ -48,8 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_code or 1
     except Exception as error:
         log.exception("the training failed")
-        words = f"{type(error).__name__}: {error}"
-        _tell(run, "failed", StudioError("internal", words, "This is a defect. The job's log says more."))
+        _tell(run, "failed", _unexpected(error))
         return 1
     return 0
 
@@ -124,6 +124,12 @@ def _card_fields(session: TextSession, data: Any) -> dict[str, Any]:
         "licenses": data.licenses,
         "sources": data.sources,
     }
+
+
+def _unexpected(error: Exception) -> StudioError:
+    if is_full(error):
+        return disk_full("what the run makes", "Free some space, then start it again.")
+    return StudioError("internal", f"{type(error).__name__}: {error}", "This is a defect. The job's log says more.")
 
 
 def _tell(run: TrainingRun, stage: str, error: StudioError) -> None:

@@ -12,12 +12,14 @@ from typing import Any
 
 from t2v_studio.adapters.runs import Part, read_json, read_lines, write_json
 from t2v_studio.adapters.text_recipe import TextRecipe
+from t2v_studio.disk import room_for
 from t2v_studio.errors import CancelledError, StudioError, UnavailableError
 from training.text.base import Hold, hold, load_model, load_tokenizer
 from training.text.follow import Follower, last_checkpoint, measures
 from training.text.rows import Encoded, TextSet, encode_all
 from training.text.session import TextSession
 from training.text.targets import matched
+from training.video.checkpoints import HINT
 
 log = logging.getLogger(__name__)
 OPTIMISERS = {"adamw": "adamw_torch", "adamw8bit": "adamw_bnb_8bit", "paged_adamw8bit": "paged_adamw_8bit"}
@@ -116,7 +118,11 @@ def _attempt(
         write_json(base_file, measures(trainer.evaluate()))
     session.check_stopped()
     checkpoint = last_checkpoint(part)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    try:
+        with room_for("a checkpoint", hint=HINT):
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    finally:
+        last_checkpoint(part)  # what a full disk left half-written takes room from what is to be written next
     if session.stop:
         raise CancelledError("The training was asked to leave.")
     if not held_out:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from t2v_studio.adapters.recipe import Recipe
 from t2v_studio.datasets.rows import latent_path, slug
+from t2v_studio.disk import save_tensors
 from t2v_studio.errors import StudioError
 from training.video.buckets import Clip
 
@@ -99,9 +99,8 @@ def read_header(path: Path) -> dict[str, str]:
 
 
 def write(path: Path, tensors: Mapping[str, torch.Tensor], header: Mapping[str, str]) -> None:
-    """Write, sync and rename. Raises StudioError for numbers that are not finite."""
+    """Write, sync and rename. Raises StudioError for numbers that are not finite, LimitError disk_full."""
     import torch
-    from safetensors.torch import save_file
 
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
@@ -111,24 +110,7 @@ def write(path: Path, tensors: Mapping[str, torch.Tensor], header: Mapping[str, 
                 "The model's number format is too small for this clip, or its files are damaged. Try dtype fp32.",
             )
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part")
-    try:
-        save_file(
-            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, dict(header)
-        )
-        sync(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def sync(path: Path) -> None:
-    """Force a file, or the entries of a folder, to the disk."""
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+    save_tensors(path, tensors, header, "Free some space, then resume the run: what is cached is kept.")
 
 
 # --- text: only the rows that hold something ---------------------------------------------------

@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 from t2v_studio.adapters.recipe import Recipe
 from t2v_studio.adapters.runs import Part, step_name
+from t2v_studio.disk import room_for, sync
 from t2v_studio.errors import ConflictError
-from training.video.cache import sync
 from training.video.lora import adapter_state, load_adapter_state
 
 if TYPE_CHECKING:
     import torch
 
 _NAME = re.compile(r"^step_(\d{8})$")
+HINT = "Free some space, then resume the run: it goes on from its last checkpoint."
 FREE_TO_CHANGE = frozenset(
     {"name", "about", "save_every", "keep_checkpoints", "keep_top_k", "validate_every", "workers", "steps", "epochs"}
     | {
@@ -49,7 +50,7 @@ def checkpoints(part: Part) -> list[tuple[int, Path]]:
 
 
 def save(part: Part, transformer: Any, optimiser: Any, schedule: Any, counters: dict[str, Any], recipe: Recipe) -> Path:
-    """Write a checkpoint under a temporary name, sync it, rename it."""
+    """Write a checkpoint under a temporary name, sync it, rename it. Raises LimitError disk_full; the others stay."""
     from safetensors.torch import save_file
 
     folder = part.checkpoints / step_name(counters["step"])
@@ -57,11 +58,7 @@ def save(part: Part, transformer: Any, optimiser: Any, schedule: Any, counters: 
         return folder
     temporary = part.checkpoints / f".{folder.name}.part"
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
     tensors, numbers = _flattened(optimiser.state_dict())
-    save_file(adapter_state(transformer), temporary / "adapter.safetensors")
-    save_file(tensors, temporary / "optimizer.safetensors")
-    save_file(_rng_state(), temporary / "rng.safetensors")
     state = {
         "counters": counters,
         "optimiser": numbers,
@@ -69,11 +66,16 @@ def save(part: Part, transformer: Any, optimiser: Any, schedule: Any, counters: 
         "python_rng": random.getstate(),
         "recipe": recipe.model_dump(mode="json"),
     }
-    (temporary / "state.json").write_text(json.dumps(state), encoding="utf-8")
-    for path in temporary.iterdir():
-        sync(path)
-    sync(temporary)
-    temporary.rename(folder)
+    with room_for(f"the checkpoint of step {counters['step']}", temporary, hint=HINT):
+        temporary.mkdir(parents=True)
+        save_file(adapter_state(transformer), temporary / "adapter.safetensors")
+        save_file(tensors, temporary / "optimizer.safetensors")
+        save_file(_rng_state(), temporary / "rng.safetensors")
+        (temporary / "state.json").write_text(json.dumps(state), encoding="utf-8")
+        for path in temporary.iterdir():
+            sync(path)
+        sync(temporary)
+        temporary.rename(folder)
     sync(part.checkpoints)
     return folder
 

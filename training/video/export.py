@@ -16,8 +16,10 @@ from t2v_studio.adapters.files import WEIGHTS
 from t2v_studio.adapters.keys import export_name
 from t2v_studio.adapters.recipe import Recipe
 from t2v_studio.adapters.runs import COMFYUI
+from t2v_studio.disk import room_for, save_tensors
 from t2v_studio.engines.diffusion.families.base import Family
 from t2v_studio.errors import StudioError
+from training.video.checkpoints import HINT
 from training.video.lora import NAME, adapter_state
 
 if TYPE_CHECKING:
@@ -25,11 +27,15 @@ if TYPE_CHECKING:
 
 
 def export(transformer: Any, family: Family, folder: Path, recipe: Recipe) -> Path:
-    """Write the adapter of `transformer` in every layout that the recipe asks for, and hold each to the trained weights."""
+    """Write the adapter of `transformer` in every layout that the recipe asks for, and hold each to the trained weights.
+
+    Raises StudioError export_differs, and LimitError disk_full with nothing of it left.
+    """
     write_diffusers(transformer, family, folder)
     files = [folder / WEIGHTS]
     if recipe.export_comfyui:
-        files.append(write_comfyui(folder, family))
+        with room_for(f"the adapter {folder.name}", folder, hint=HINT):
+            files.append(write_comfyui(folder, family))
     check_round_trip(transformer, *files)
     return folder
 
@@ -40,12 +46,13 @@ def write_diffusers(transformer: Any, family: Family, folder: Path) -> Path:
 
     temporary = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    getattr(diffusers, family.pipeline).save_lora_weights(
-        str(temporary),
-        transformer_lora_layers=adapter_state(transformer),
-        transformer_lora_adapter_metadata=_plain(transformer.peft_config[NAME].to_dict()),
-    )
+    with room_for(f"the adapter {folder.name}", temporary, hint=HINT):
+        temporary.mkdir(parents=True)
+        getattr(diffusers, family.pipeline).save_lora_weights(
+            str(temporary),
+            transformer_lora_layers=adapter_state(transformer),
+            transformer_lora_adapter_metadata=_plain(transformer.peft_config[NAME].to_dict()),
+        )
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)
     return folder
@@ -61,7 +68,6 @@ def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
 def write_comfyui(folder: Path, family: Family) -> Path:
     """The same weights with the names of the original code, and an alpha a layer."""
     import torch
-    from safetensors.torch import save_file
 
     from t2v_studio.adapters.state import read_state
 
@@ -71,9 +77,7 @@ def write_comfyui(folder: Path, family: Family) -> Path:
         tensors[export_name(module, family.kind, "comfyui", "up")] = layer.up
         tensors[export_name(module, family.kind, "comfyui", "alpha")] = torch.tensor(float(layer.alpha))
     path = folder / COMFYUI
-    temporary = path.with_name(f".{path.name}.part")
-    save_file({name: one.contiguous().clone() for name, one in tensors.items()}, temporary)
-    temporary.replace(path)
+    save_tensors(path, {name: one.contiguous().clone() for name, one in tensors.items()}, {}, HINT)
     return path
 
 

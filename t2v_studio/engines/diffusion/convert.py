@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from t2v_studio.disk import room_for
 from t2v_studio.engines.diffusion.download import Report, require_room
 from t2v_studio.engines.diffusion.families.loading import torch_dtype
 from t2v_studio.engines.diffusion.models import BYTES, Bundle, ModelEntry, missing
@@ -15,6 +16,7 @@ from t2v_studio.errors import InputError
 
 PARTS = ("transformer", "transformer_2", "text_encoder")
 """What is converted. The VAE stays in float32, where its pictures are best."""
+HINT = "Free some space, or set T2V_CACHE_ROOT to a folder on a larger disk, then start it again."
 
 
 def convert(
@@ -44,7 +46,8 @@ def convert(
         folder = sources[bundle.repo_id, part]
         target = store.converted_folder(bundle, part, dtype)
         assert folder is not None and target is not None
-        done = _convert_part(folder, target, entry.rules.keep_fp32, dtype, report, done, before)
+        with room_for(f"the {dtype} copy of {part}", target, hint=HINT):
+            done = _convert_part(folder, target, entry.rules.keep_fp32, dtype, report, done, before)
     copies = [store.converted_folder(bundle, part, dtype) for bundle, part in work]
     return {
         "model": entry.name,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from t2v_studio.adapters.catalogue import adopt, load_state
 from t2v_studio.adapters.export import export
 from t2v_studio.adapters.state import read_state
 from t2v_studio.engines.diffusion.adapter_slot import AdapterSlot
-from t2v_studio.errors import ConflictError, InputError
+from t2v_studio.errors import ConflictError, InputError, LimitError
 from t2v_studio.workspace import Workspace
 
 ALL = ("to_q", "to_k", "to_v", "to_out.0", "ffn.net.0.proj", "ffn.net.2")
@@ -93,6 +95,31 @@ def test_two_experts_make_two_files(tmp_path: Path, workspace: Workspace) -> Non
     (whole,) = export(state, card, "diffusers", tmp_path / "out")
     both = read_state(whole)
     assert both.second is not None and both.experts == "pair"
+
+
+@pytest.mark.parametrize("limit", [1024, 6000])
+def test_a_full_disk_says_so_and_leaves_no_half_of_an_export(
+    workspace: Workspace, tmp_path: Path, full_disk: Callable[[int], AbstractContextManager[None]], limit: int
+) -> None:
+    """At the second limit the first expert's file has room, and the second one's has not."""
+    high, low = write_lora(tmp_path / "high", seed=1), write_lora(tmp_path / "low", seed=2, targets=ALL)
+    card = adopt(workspace, high, second=low, name="Pair")
+    state = load_state(workspace, card.id)
+    assert state.second is not None
+    for target in ("comfyui", "diffusers"):
+        with pytest.raises(LimitError) as caught, full_disk(limit):
+            export(state, card, target, tmp_path / "out")
+        assert caught.value.code == "disk_full" and ".safetensors could not be written" in caught.value.message
+        assert list((tmp_path / "out").iterdir()) == []
+    assert len(export(state, card, "comfyui", tmp_path / "out")) == 2
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(card: AdapterCard, workspace: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for output in (tmp_path / "file" / "x.safetensors", Path("/proc/x.safetensors")):
+        with pytest.raises(InputError, match="cannot be written") as caught:
+            export(load_state(workspace, card.id), card, "kohya", output)
+        assert caught.value.code == "bad_output"
 
 
 def test_nothing_is_written_over_and_formats_are_named(card: AdapterCard, workspace: Workspace, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,13 @@ from text_rows import small
 
 from t2v_studio.adapters.files import WEIGHTS
 from t2v_studio.adapters.runs import read_json, read_lines
-from t2v_studio.errors import CancelledError, InputError, StudioError, UnavailableError
+from t2v_studio.errors import CancelledError, InputError, LimitError, StudioError, UnavailableError
 from t2v_studio.workspace import Workspace
 from training.text import sft
 from training.text.base import Base, base_of, hold, load_model
 from training.text.estimate import meta_model
 from training.text.follow import last_checkpoint, waited
-from training.text.run import work
+from training.text.run import _unexpected, work
 from training.text.session import TextSession
 from training.text.sft import Fit
 from training.text.targets import matched
@@ -66,6 +68,32 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(
     rows, _ = read_lines(session.run.part().log)
     expected, _ = read_lines(whole[0].run.part().log)
     assert [row["loss"] for row in rows] == [row["loss"] for row in expected]
+
+
+@pytest.mark.parametrize("whole_files", [0, 1])
+def test_a_full_disk_costs_no_checkpoint(
+    new_session: NewSession, full_disk: Callable[[int], AbstractContextManager[None]], whole_files: int
+) -> None:
+    """Room for none of a checkpoint's weights, and for the adapter alone: torch writes the optimiser, in its own words."""
+    session = new_session(small())
+    session.run.signal("stop")
+    with pytest.raises(CancelledError):
+        work(session)
+    kept = last_checkpoint(session.run.part())
+    assert kept is not None
+    room = (kept / "adapter_model.safetensors").stat().st_size + 4096 if whole_files else 8192
+    assert room < (kept / "optimizer.pt").stat().st_size
+    again = TextSession(session.settings, session.workspace, session.run, session.recipe, session.base)
+    with pytest.raises(LimitError) as caught, full_disk(room):
+        work(again)
+    assert (caught.value.code, "resume the run" in caught.value.hint) == ("disk_full", True)
+    assert list(session.run.part().checkpoints.iterdir()) == [kept]
+    assert not list(session.run.folder.rglob(".*.part"))
+
+
+def test_a_disk_that_is_full_of_other_things_is_no_defect() -> None:
+    error = _unexpected(OSError(errno.ENOSPC, "No space left on device"))
+    assert error.code == "disk_full" and _unexpected(OSError(errno.EIO, "Input/output error")).code == "internal"
 
 
 def test_what_a_run_leaves_behind(whole: tuple[TextSession, dict[str, Any]], place: Workspace) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from small_clips import write_square
 
 from t2v_studio.adapters.recipe import Recipe, parse_recipe
 from t2v_studio.engines.diffusion.families.base import Family
-from t2v_studio.errors import InputError, StudioError
+from t2v_studio.errors import InputError, LimitError, StudioError
 from training.video import cache
 from training.video.buckets import extract, nearest_size, resampled, select
 from training.video.data import Order
@@ -134,6 +136,16 @@ def test_numbers_that_are_not_finite_are_never_cached(tmp_path: Path) -> None:
     with pytest.raises(StudioError, match="not finite"):
         cache.write(tmp_path / "a.safetensors", {"latents": torch.tensor([1.0, float("nan")])}, {"kind": "latents"})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_costs_no_cached_file(
+    tmp_path: Path, full_disk: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    cache.write(tmp_path / "a.safetensors", {"latents": torch.zeros(8)}, {"kind": "latents"})
+    with pytest.raises(LimitError) as caught, full_disk(4096):
+        cache.write(tmp_path / "b.safetensors", {"latents": torch.zeros(9000)}, {"kind": "latents"})
+    assert caught.value.code == "disk_full" and "resume" in caught.value.hint
+    assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
 
 
 def test_a_header_that_promises_something_else_is_not_right(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from small_clips import small
 from t2v_studio.adapters.files import WEIGHTS
 from t2v_studio.adapters.runs import COMFYUI, Part
 from t2v_studio.engines.diffusion.families.base import Family
-from t2v_studio.errors import ConflictError, InputError, StudioError
+from t2v_studio.errors import ConflictError, InputError, LimitError, StudioError
 from training.video import checkpoints, export, lora
 from training.video.parts import warm_state
 
@@ -161,6 +163,35 @@ def test_a_checkpoint_is_there_whole_or_not_at_all(
     assert [step for step, _ in checkpoints.checkpoints(part)] == [1, 2, 3]
     checkpoints.keep_newest(part, 2)
     assert sorted(path.name for path in part.checkpoints.iterdir()) == ["step_00000002", "step_00000003"]
+
+
+def test_a_full_disk_costs_neither_a_checkpoint_nor_an_adapter(
+    tiny_wan: Path, wan: Family, tmp_path: Path, full_disk: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    from diffusers.optimization import get_scheduler
+
+    transformer, recipe, part = transformer_of(tiny_wan, wan), small(), Part(tmp_path / "unified")
+    made = lora.optimiser_for(lora.add_adapter(transformer, recipe, wan), recipe)
+    schedule = get_scheduler("constant", made)
+    predict(transformer).square().mean().backward()
+    made.step()
+    checkpoints.save(part, transformer, made, schedule, {"step": 1}, recipe)
+    adapter = part.checkpoints / "step_00000001" / "adapter.safetensors"
+    kept = export.export(transformer, wan, part.adapters / "step_00000001", recipe)
+    # Room for none of the files, and for the first of them alone.
+    for room in (4096, adapter.stat().st_size):
+        with pytest.raises(LimitError) as caught, full_disk(room):
+            checkpoints.save(part, transformer, made, schedule, {"step": 2}, recipe)
+        assert caught.value.message == "The disk is full: the checkpoint of step 2 could not be written."
+        assert (caught.value.code, "last checkpoint" in caught.value.hint) == ("disk_full", True)
+    for room in (4096, (kept / WEIGHTS).stat().st_size):
+        with pytest.raises(LimitError, match="could not be written") as caught, full_disk(room):
+            export.export(transformer, wan, part.adapters / "step_00000002", recipe)
+        assert (caught.value.code, "last checkpoint" in caught.value.hint) == ("disk_full", True)
+    for folder in (part.checkpoints, part.adapters):
+        assert [path.name for path in folder.iterdir()] == ["step_00000001"]
+    counters = checkpoints.load(part.checkpoints / "step_00000001", transformer, made, schedule, recipe)
+    assert counters == {"step": 1}
 
 
 def test_going_on_with_another_recipe_is_refused_by_field(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,12 @@ def test_a_changed_recipe_does_not_go_on(new_run: NewRun, open_run: Opened) -> N
     write_recipe(small(steps=50, rank=8), made.folder / "recipe.yaml")
     with pytest.raises(ConflictError, match="rank"):
         run.work(open_run(made))
+
+
+def test_a_disk_that_is_full_of_other_things_is_no_defect() -> None:
+    error = run._unexpected(OSError(errno.ENOSPC, "No space left on device"))
+    assert error.code == "disk_full" and "resume the run" in error.hint
+    assert run._unexpected(OSError(errno.EIO, "Input/output error")).code == "internal"
 
 
 def test_a_loss_that_is_no_number_stops_with_a_word(new_run: NewRun, open_run: Opened) -> None:
