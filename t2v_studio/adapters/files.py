@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from t2v_studio.disk import disk_full, is_full
 from t2v_studio.errors import InputError, LimitError, NotFoundError
 
 WEIGHTS = "pytorch_lora_weights.safetensors"
@@ -135,10 +136,12 @@ def copy_checked(source: Path, target: Path, max_bytes: int = MAX_BYTES) -> tupl
             writer.flush()
             os.fsync(writer.fileno())
     except OSError as error:
+        if is_full(error):
+            raise disk_full(f"the copy of {source.name}") from error
         raise InputError(
             "adapter_unreadable",
             f"adapter: {source.name} cannot be copied ({error.strerror}).",
-            "Check its permissions and the room on the disk.",
+            "Check its permissions.",
         ) from error
     return digest.hexdigest(), size
 

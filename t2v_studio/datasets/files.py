@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from t2v_studio.datasets.rows import JSONL, ManifestRow, clip_file, sha256_of
-from t2v_studio.errors import InputError, LimitError, StudioError, UnavailableError, unknown_name
+from t2v_studio.disk import disk_full, is_full
+from t2v_studio.errors import InputError, StudioError, UnavailableError, unknown_name
 from t2v_studio.production.packs_run import write_whole
 from t2v_studio.studies.outcome import safe_cell
 from t2v_studio.studies.rubric import labels
@@ -208,8 +209,8 @@ def _told(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (28, 122):
-            raise LimitError("disk_full", f"The disk is full: {path} was not written.", "Free some space.") from error
+        if is_full(error):
+            raise disk_full(str(path)) from error
         raise InputError(
             "not_writable", f"{path} cannot be written ({error.strerror}).", "Choose another place."
         ) from error

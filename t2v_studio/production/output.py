@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+from t2v_studio.disk import is_full
 from t2v_studio.errors import InputError, LimitError, StudioError
 from t2v_studio.production.record import VideoRecord
 
@@ -65,7 +66,7 @@ def copy_out(record: VideoRecord, folder: Path, output: Path) -> list[str]:
             finally:
                 part.unlink(missing_ok=True)
     except OSError as error:
-        kind = LimitError if error.errno in (28, 122) else StudioError
+        kind = LimitError if is_full(error) else StudioError
         raise kind(
             "output_failed",
             f"output: {output} could not be written ({error.strerror}). The video itself is kept as {record.id}.",

@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from t2v_studio.disk import disk_full, is_full
 from t2v_studio.engines.base import Canvas, Engine, SceneSettings
-from t2v_studio.errors import LimitError, StudioError, UnavailableError
+from t2v_studio.errors import StudioError, UnavailableError
 from t2v_studio.library.passages import Evidence
 from t2v_studio.planning.plan import ScenePlan
 from t2v_studio.planning.timing import step_frames
@@ -230,10 +231,8 @@ def _building(workspace: Workspace, video_id: str) -> Iterator[Path]:
         folder.mkdir(parents=True)
         yield folder
     except OSError as error:
-        if error.errno in (28, 122):
-            raise LimitError(
-                "disk_full", "The disk is full: the video could not be written.", "Free some space."
-            ) from error
+        if is_full(error):
+            raise disk_full("the video") from error
         if error.errno in (13, 30):
             raise StudioError(
                 "not_writable", f"{workspace.videos} cannot be written to.", "Check its permissions, or set T2V_HOME."

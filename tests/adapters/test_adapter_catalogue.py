@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from lora_files import peft_header, tensors, write
 from safetensors.torch import save_file
 
 from t2v_studio.adapters.catalogue import adapter, adopt, catalogue, edit, find, load_state, remove, rename
-from t2v_studio.errors import ConflictError, InputError, NotFoundError
+from t2v_studio.errors import ConflictError, InputError, LimitError, NotFoundError
 from t2v_studio.workspace import Workspace
 
 
@@ -28,6 +30,15 @@ def test_a_file_is_adopted_once(tmp_path: Path, workspace: Workspace) -> None:
     ]  # fmt: skip
     folder = workspace.adapter(card.id)
     assert sorted(one.name for one in folder.iterdir()) == ["card.json", "pytorch_lora_weights.safetensors"]
+
+
+def test_an_adapter_that_finds_no_room_is_not_half_there(
+    tmp_path: Path, workspace: Workspace, full_disk: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    path = write(tmp_path / "lora.safetensors")
+    with pytest.raises(LimitError, match=r"copy of lora\.safetensors could not be written") as caught, full_disk(1024):
+        adopt(workspace, path)
+    assert caught.value.code == "disk_full" and list(workspace.adapters.iterdir()) == []
 
 
 def test_the_stored_weights_are_the_files_own_bytes(tmp_path: Path, workspace: Workspace) -> None:

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from t2v_studio.disk import is_full
 from t2v_studio.engines.diffusion.chat_files import ChatEntry
 from t2v_studio.engines.diffusion.models import Bundle, ModelEntry
 from t2v_studio.engines.diffusion.store import ModelStore, find_row, make_root
@@ -242,7 +243,7 @@ def hub_errors(repo_id: str) -> Iterator[None]:
     except errors.HFValidationError as error:
         raise UnavailableError("hub_refused", f"{repo_id}: {error}", "Check models.local.yaml.") from error
     except OSError as error:
-        if error.errno == 28:
+        if is_full(error):
             raise LimitError(
                 "disk_full", "The disk became full while the model was fetched.", "Free some, then start it again."
             ) from error
