@@ -11,7 +11,7 @@ import pytest
 from lora_files import peft_header, tensors, write
 from safetensors.torch import save_file
 
-from t2v_studio.adapters.catalogue import adapter, adopt, catalogue, edit, find, load_state, remove, rename
+from t2v_studio.adapters.catalogue import adapter, adopt, catalogue, edit, find, load_state, remove
 from t2v_studio.errors import ConflictError, InputError, LimitError, NotFoundError
 from t2v_studio.workspace import Workspace
 
@@ -106,7 +106,7 @@ def test_both_experts_in_one_file(tmp_path: Path, workspace: Workspace) -> None:
 
 def test_editing_and_removing(tmp_path: Path, workspace: Workspace) -> None:
     card = adopt(workspace, write(tmp_path / "lora.safetensors"))
-    assert rename(workspace, card.id, " Course ").name == "Course"
+    assert edit(workspace, card.id, name="Course").name == "Course"
     assert edit(workspace, card.id, scale=0.5, scale_max=0.9).scale_max == 0.9
     with pytest.raises(InputError, match=r"scale 1\.2 is not between 0 and 0.9"):
         edit(workspace, card.id, scale=1.2)
