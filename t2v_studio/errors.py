@@ -78,6 +78,11 @@ class CancelledError(StudioError):
         super().__init__("cancelled", message, "Start it again whenever you like.")
 
 
+def plural(count: int, noun: str) -> str:
+    """A number of things in words: 1 frame, 2 frames."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def unknown_name(field: str, name: str, known: list[str], hint: str = "") -> InputError:
     """The error for a name that is not in a closed list, with the nearest one that is. hint: in place of the whole list."""
     from difflib import get_close_matches
@@ -118,15 +123,28 @@ _KINDS = {"list_type": "a list", "tuple_type": "a list", "string_type": "text"} 
 )
 
 
+_BOUNDS = ("less_than_equal", "less_than", "greater_than_equal", "greater_than")
+
+
+def _figure(number: Any) -> str:
+    """A number as a person writes it: whole ones with every digit."""
+    return f"{number:.12g}" if isinstance(number, float) else str(number)[:60]
+
+
 def _in_words(error: Mapping[str, Any]) -> tuple[str, str]:
     """What is wrong with a value, and what to do where that is plain; without a full stop and the field's name."""
     kind, context, value = error["type"], error.get("ctx") or {}, error.get("input")
-    shown = f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else f'"{str(value)[:60]}"'
+    shown = _figure(value) if isinstance(value, int | float) and not isinstance(value, bool) else f'"{str(value)[:60]}"'
     bound = next(
         (context[name] for name in ("le", "lt", "ge", "gt", "max_length", "min_length") if name in context), ""
     )
-    limit = f"{bound:g}" if isinstance(bound, int | float) else str(bound)
+    limit = _figure(bound)
     number = "whole number" if str(kind).startswith("int") else "number"
+    if kind in _BOUNDS:
+        shown = shown.strip('"')  # a number that came as text
+        if shown.strip(" +-").lower() == "nan":  # it is on neither side of a limit
+            return f"{shown} is no number", "Give a number."
+    count = context.get("actual_length") or 0
     known = {
         "less_than_equal": (f"{shown} is too much, the most is {limit}", f"Give {limit} or less."),
         "less_than": (f"{shown} is too much, it must be less than {limit}", f"Give less than {limit}."),
@@ -135,12 +153,15 @@ def _in_words(error: Mapping[str, Any]) -> tuple[str, str]:
         "finite_number": (f"{shown} is no finite number", "Give a number."),
         "string_too_long": (f"the text has {len(str(value))} characters, the most is {limit}", "Shorten it."),
         "string_too_short": ("the text is empty" if value == "" else "the text is too short", f"Write {limit} or more characters."),
+        "string_pattern_mismatch": (f"{shown} cannot stand there", f"It must match {context.get('pattern')}"),
+        "too_long": (f"there are {count} in it, the most is {limit}", "Take some out."),
+        "too_short": (f"there are {count} in it, the least is {limit}", "Add some."),
         "literal_error": (f"{shown} is not known", f"Use {context.get('expected', 'another')}."),
         "missing": ("it is missing", "Give it."),
     }  # fmt: skip
     if kind in known:
         return known[kind]
-    if kind in ("int_parsing", "int_type", "int_from_float", "float_parsing", "float_type"):
+    if kind in ("int_parsing", "int_parsing_size", "int_type", "int_from_float", "float_parsing", "float_type"):
         return f"{shown} is no {number}", f"Give a {number}."
     if kind in ("bool_parsing", "bool_type"):
         return f"{shown} is neither true nor false", "Use true or false."

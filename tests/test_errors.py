@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from t2v_studio.errors import InputError, wrong_fields
+from t2v_studio.errors import InputError, plural, wrong_fields
 
 
 class Ball(BaseModel):
@@ -28,7 +28,10 @@ class Scene(BaseModel):
     count: int = 1
     loud: bool = False
     tone: Literal["calm", "loud"] = "calm"
-    labels: list[str] = []
+    labels: list[str] = Field([], max_length=2)
+    seed: int = Field(0, le=2**31 - 1)
+    share: float = Field(0.5, ge=0, le=0.25)
+    name: str = Field("a", pattern=r"^[a-z]+$")
     shapes: list[Annotated[Ball | Cube, Field(discriminator="kind")]] = []
 
     @field_validator("labels")
@@ -49,6 +52,13 @@ class Scene(BaseModel):
         ({"loud": "perhaps"}, 's.yaml: loud: "perhaps" is neither true nor false.', "Use true or false."),
         ({"tone": "flat"}, 's.yaml: tone: "flat" is not known.', "Use 'calm' or 'loud'."),
         ({"labels": "one"}, 's.yaml: labels: "one" is not a list.', "Give a list."),
+        ({"labels": ["a", "b", "c"]}, "s.yaml: labels: there are 3 in it, the most is 2.", "Take some out."),
+        ({"seed": 99999999999}, "s.yaml: seed: 99999999999 is too much, the most is 2147483647.", "Give 2147483647 or less."),
+        ({"seed": "3000000000"}, "s.yaml: seed: 3000000000 is too much, the most is 2147483647.", "Give 2147483647 or less."),
+        ({"share": float("nan")}, "s.yaml: share: nan is no number.", "Give a number."),
+        ({"share": "nan"}, "s.yaml: share: nan is no number.", "Give a number."),
+        ({"share": 0.5}, "s.yaml: share: 0.5 is too much, the most is 0.25.", "Give 0.25 or less."),
+        ({"name": "A!"}, 's.yaml: name: "A!" cannot stand there.', "It must match ^[a-z]+$"),
         ({"labels": ["a", "a"]}, "s.yaml: labels: two labels are the same.", "See the manual."),
         ({"shapes": [{"kind": "ball", "radius": 0}]}, "s.yaml: shapes.0.ball.radius: 0 is too little, it must be more than 0.", "Give more than 0."),
         ({"shapes": [{"kind": "ball", "radius": 11}]}, "s.yaml: shapes.0.ball.radius: 11 is too much, the most is 10.", "Give 10 or less."),
@@ -74,3 +84,8 @@ def test_without_a_file_the_field_stands_alone() -> None:
     error = wrong_fields("bad_scene", refused.value)
     assert error.message == "labels: two labels are the same." and error.details == {"field": "labels"}
     assert (error.code, error.hint) == ("bad_scene", "Correct it and try again.")
+
+
+@pytest.mark.parametrize(("count", "words"), [(0, "0 frames"), (1, "1 frame"), (2, "2 frames"), (1200, "1,200 frames")])
+def test_one_thing_is_no_plural(count: int, words: str) -> None:
+    assert plural(count, "frame") == words

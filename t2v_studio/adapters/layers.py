@@ -20,7 +20,7 @@ from t2v_studio.adapters.files import (
 )
 from t2v_studio.adapters.keys import NAMES, Layout, Reading, read_names, target_kinds
 from t2v_studio.adapters.metadata import AlphaRule, alpha_rule, unsupported
-from t2v_studio.errors import InputError
+from t2v_studio.errors import InputError, plural
 
 Layer = TypeVar("Layer")
 
@@ -193,7 +193,7 @@ def read_plan(path: Path, *, alpha: float | None = None, name: str = "") -> File
     if not reading.parts:
         raise InputError(
             "adapter_no_lora",
-            f"adapter: {name or path.name} holds no LoRA layer ({len(header.tensors)} tensors of another kind).",
+            f"adapter: {name or path.name} holds no LoRA layer ({plural(len(header.tensors), 'tensor')} of another kind).",
             "A LoRA has pairs such as lora_A and lora_B; this may be a whole model.",
         )
     config = _peft_config(path.parent / PEFT_CONFIG)

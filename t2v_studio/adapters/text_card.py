@@ -9,7 +9,7 @@ import yaml
 from t2v_studio.adapters.card import AdapterCard
 from t2v_studio.adapters.runs import CARD_FIELDS, TrainingRun, find_run, read_json
 from t2v_studio.adapters.text_recipe import TextRecipe
-from t2v_studio.errors import StudioError
+from t2v_studio.errors import StudioError, plural
 from t2v_studio.workspace import Workspace
 
 TASKS = {
@@ -62,7 +62,7 @@ def model_card(workspace: Workspace, card: AdapterCard, repository: str = "") ->
     lines += _data(card, fields)
     lines += [
         "## Training\n",
-        f"{card.modules} layers ({', '.join(card.targets)}), rank {card.rank}, alpha {card.alpha:g}.\n",
+        f"{plural(card.modules, 'layer')} ({', '.join(card.targets)}), rank {card.rank}, alpha {card.alpha:g}.\n",
     ]
     lines += ["```yaml", yaml.safe_dump(_shared(recipe), sort_keys=False, allow_unicode=True).rstrip(), "```\n"]
     lines += _figures(card, evaluation)
@@ -90,7 +90,9 @@ def _data(card: AdapterCard, fields: dict[str, Any]) -> list[str]:
     lines = ["## Data\n"]
     rows = fields.get("rows")
     if rows:
-        lines.append(f"{rows['train']} rows to learn from, {rows['held_out']} held out, {rows['refused']} refused.\n")
+        lines.append(
+            f"{plural(rows['train'], 'row')} to learn from, {rows['held_out']} held out, {rows['refused']} refused.\n"
+        )
     for title in ("sources", "licenses"):
         counts = fields.get(title) or {}
         if counts:

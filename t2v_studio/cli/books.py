@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from t2v_studio.cli.output import JsonFlag, follow, note, print_json, say, table
-from t2v_studio.errors import InputError
+from t2v_studio.errors import InputError, plural
 from t2v_studio.library.passages import Evidence, SearchResult
 from t2v_studio.studio import Studio
 
@@ -38,7 +38,7 @@ def add(
         return
     state = "is already in the library" if result.get("unchanged") else "added"
     say(f"{result['title']} {state} as {result['book']}.")
-    say(f"{result['pages']} pages, {result['kept']} passages kept, {result['rejected']} rejected.")
+    say(f"{plural(result['pages'], 'page')}, {plural(result['kept'], 'passage')} kept, {result['rejected']} rejected.")
     for notice in result.get("notices", []):
         note(f"note: {notice}")
 
@@ -63,7 +63,7 @@ def show(book: Book, json: JsonFlag = False) -> None:
         print_json(row)
         return
     say(f"{row['title']} ({row['file_name']})")
-    say(f"{row['pages']} pages, {row['kept']} passages kept, {row['rejected']} rejected")
+    say(f"{plural(row['pages'], 'page')}, {plural(row['kept'], 'passage')} kept, {row['rejected']} rejected")
     for reason, count in sorted(row.get("reasons", {}).items(), key=lambda pair: -pair[1]):
         say(f"  {count:5d}  {reason}")
 

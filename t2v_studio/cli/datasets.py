@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from t2v_studio.cli.output import JsonFlag, confirm_sending, note, print_json, say, table
+from t2v_studio.errors import plural
 from t2v_studio.studio import Studio
 
 app = typer.Typer(help="Text sets for small language models: extract, caption, combine, check.", no_args_is_help=True)
@@ -50,7 +51,7 @@ def _show_report(found: dict[str, Any], limit: int) -> None:
         table(shown, ("severity", "row", "field", "reason", "fix"))
         if len(shown) < len(found["findings"]):
             note(f"and {len(found['findings']) - len(shown)} more (--limit 0 prints all)")
-    say(f"{found['rows']} rows: {_counted(found['shapes'])}; splits: {_counted(found['splits'])}")
+    say(f"{plural(found['rows'], 'row')}: {_counted(found['shapes'])}; splits: {_counted(found['splits'])}")
     say(f"licences: {_counted(found['licenses'])}")
     if found["code"]:
         say(f"code: {_counted(found['code'])}")
@@ -58,14 +59,14 @@ def _show_report(found: dict[str, Any], limit: int) -> None:
     for name, reason in found["unchecked"].items():
         note(f"not checked: {name.replace('_', ' ')}, {reason}")
     counts = found["counts"]
-    say(f"{counts['error']} errors, {counts['warning']} warnings, {counts['note']} notes")
+    say(f"{plural(counts['error'], 'error')}, {plural(counts['warning'], 'warning')}, {plural(counts['note'], 'note')}")
 
 
 def _show_tokens(found: dict[str, Any]) -> None:
     if not found["available"] or not found["rows"]:
         return
     say(f"tokens: {found['min']} to {found['max']}, median {found['median']:g}, 90 % within {found['p90']}")
-    say(f"cut off at {found['max_length']}: {found['truncated']} rows ({found['truncated_share']:.1%})")
+    say(f"cut off at {found['max_length']}: {plural(found['truncated'], 'row')} ({found['truncated_share']:.1%})")
     table(found["bins"], ("up_to", "rows"))
 
 
@@ -153,7 +154,7 @@ def _show_made(made: dict[str, Any], json: bool, following: str) -> None:
     for name in ("rejected", "failed"):
         if made.get(name):
             say(f"{name}, with reasons: {made[name]}")
-    say(f"written: {made['output']} ({made['rows']} rows)")
+    say(f"written: {made['output']} ({plural(made['rows'], 'row')})")
     note(following)
 
 
@@ -188,7 +189,7 @@ def process_storyboards(
         print_json(made)
         return
     counts = made["counts"]
-    say(f"{counts['scenes']} scenes, {counts['kept']} rows; refused: {_counted(counts['refused'])}")
+    say(f"{plural(counts['scenes'], 'scene')}, {plural(counts['kept'], 'row')}; refused: {_counted(counts['refused'])}")
     for name in ("rejected", "review", "output"):
         if made[name]:
             say(f"{name}: {made[name]}")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from t2v_studio.cli.output import JsonFlag, follow, note, print_json, say
-from t2v_studio.errors import NotFoundError
+from t2v_studio.errors import NotFoundError, plural
 from t2v_studio.production.request import parse_request
 from t2v_studio.studio import Studio
 from t2v_studio.workspace import SHIPPED
@@ -66,7 +66,7 @@ def demo(
     if json:
         print_json(result)
         return
-    say(f"book:         {result['book']['title']} ({result['book']['kept']} passages)")
+    say(f"book:         {result['book']['title']} ({plural(result['book']['kept'], 'passage')})")
     say(f"no_rag:       {result['pair']['no_rag']['video']}")
     say(f"rag_semantic: {result['pair']['rag_semantic']['video']}")
 

@@ -25,8 +25,9 @@ from t2v_studio.cli import (
     training,
     videos,
 )
+from t2v_studio.cli.flags import misread
 from t2v_studio.cli.output import fail
-from t2v_studio.errors import InputError, StudioError
+from t2v_studio.errors import StudioError
 
 app = typer.Typer(
     name="t2v",
@@ -84,7 +85,7 @@ def main() -> None:
         logging.getLogger(__name__).info("%s", error.code, exc_info=error)
         fail(error, as_json)
     except typer.TyperException as error:
-        fail(InputError("usage", error.format_message(), "See the flags with --help."), as_json)
+        fail(misread(error), as_json)
     except (KeyboardInterrupt, typer.Abort):
         fail(StudioError("interrupted", "Stopped by the keyboard.", "Nothing half-made is left behind."), as_json, 130)
     except BrokenPipeError:

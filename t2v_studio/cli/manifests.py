@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from t2v_studio.cli.output import JsonFlag, note, print_json, say, table
-from t2v_studio.errors import InputError
+from t2v_studio.errors import InputError, plural
 from t2v_studio.studio import Studio
 
 app = typer.Typer(help="Training sets from scored clips: build, show, export, check.", no_args_is_help=True)
@@ -97,7 +97,7 @@ def _shares(text: str) -> list[float]:
 
 
 def _show(made: dict[str, Any]) -> None:
-    say(f"{made['id']}  {made['clips']} clips, {made['excluded']} left out  {made['jsonl']}")
+    say(f"{made['id']}  {plural(made['clips'], 'clip')}, {made['excluded']} left out  {made['jsonl']}")
     table(
         [row | {"topics": _counted(row["topics"])} for row in made["splits"]],
         ("split", "clips", "families", "seconds", "topics"),
@@ -167,7 +167,7 @@ def export(
     if json:
         print_json(made)
     else:
-        say(f"{made['folder']}: {made['clips']} clips, {made['bytes'] / 1e6:.1f} MB, layout {layout}")
+        say(f"{made['folder']}: {plural(made['clips'], 'clip')}, {made['bytes'] / 1e6:.1f} MB, layout {layout}")
 
 
 @app.command("check")
@@ -177,7 +177,7 @@ def check(manifest: Name, json: JsonFlag = False) -> None:
     if json:
         print_json(found)
     else:
-        say(f"{found['manifest']}: {found['clips']} clips, {len(found['changed'])} changed")
+        say(f"{found['manifest']}: {plural(found['clips'], 'clip')}, {len(found['changed'])} changed")
         for line in found["changed"]:
             say(f"  {line}")
         _show_leaks(found["leaks"])
@@ -273,7 +273,9 @@ def build_scenarios(
         print_json(made)
         return
     table([{"scenario": name, **one} for name, one in made["scenarios"].items()], ("scenario", "train", "validation"))
-    say(f"{made['clips']} clips of {made['source_videos']} source videos; {_counted(made['counts'])}")
+    say(
+        f"{plural(made['clips'], 'clip')} of {plural(made['source_videos'], 'source video')}; {_counted(made['counts'])}"
+    )
     _show_leaks(made["leaks"])
     for text in made["warnings"]:
         note(f"note: {text}")
@@ -290,7 +292,7 @@ def _size(text: str) -> tuple[int, int]:
 def _progress(quiet: bool) -> Callable[[int, int], None]:
     def report(done: int, total: int) -> None:
         if not quiet and (done == total or done % 50 == 0):
-            note(f"{done} of {total} clips")
+            note(f"{done} of {plural(total, 'clip')}")
 
     return report
 

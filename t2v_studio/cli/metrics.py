@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from t2v_studio.cli.output import JsonFlag, note, print_json, say
+from t2v_studio.errors import plural
 from t2v_studio.studio import Studio
 
 
@@ -42,7 +43,7 @@ def metrics(
 def _show(row: dict[str, Any], first: bool) -> None:
     if not first:
         say()
-    say(f"{row['video']}  {row['width']}x{row['height']}, {row['frames']} frames at {row['fps']:g} a second")
+    say(f"{row['video']}  {row['width']}x{row['height']}, {plural(row['frames'], 'frame')} at {row['fps']:g} a second")
     for measure in row["measures"]:
         value = measure["status"] if measure["value"] is None else f"{measure['value']:.4g}"
         say(f"  {measure['name']:<22}{value:<13}{measure['note']}".rstrip())

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from t2v_studio.cli.output import JsonFlag, follow, note, print_json, say, table
-from t2v_studio.errors import InputError
+from t2v_studio.errors import InputError, plural
 from t2v_studio.studio import Studio
 
 models = typer.Typer(
@@ -146,7 +146,7 @@ def download_model(
             print_json(result | {"row": chat})
         else:
             say(
-                f"{chat['name']} is ready: {result['files']} files fetched, {result['bytes'] / 1e9:.2f} GB, commit {result['revision'][:12]}."
+                f"{chat['name']} is ready: {plural(result['files'], 'file')} fetched, {result['bytes'] / 1e9:.2f} GB, commit {result['revision'][:12]}."
             )
         return
     row = studio.models.row(name)
@@ -154,7 +154,7 @@ def download_model(
         print_json(result | {"row": row})
         return
     say(
-        f"{row['title']} is ready: {result['files']} files fetched, {result['bytes'] / 1e9:.2f} GB, commit {result['revision'][:12]}."
+        f"{row['title']} is ready: {plural(result['files'], 'file')} fetched, {result['bytes'] / 1e9:.2f} GB, commit {result['revision'][:12]}."
     )
     if row["gigabytes"] > 1.2 * row["bf16_gigabytes"] and not row["converted"]:
         saved = row["gigabytes"] - row["bf16_gigabytes"]

@@ -10,6 +10,7 @@ import typer
 from t2v_studio.cli.flags import naming_flags
 from t2v_studio.cli.options import with_request_flags
 from t2v_studio.cli.output import JsonFlag, follow, note, print_json, say, table
+from t2v_studio.errors import plural
 from t2v_studio.studio import Studio
 
 app = typer.Typer(
@@ -148,7 +149,7 @@ def compare(
     columns = ("measure", "better", "n", "base", "adapter", "difference", "improved", "worsened")
     table([{key: _figure(value) for key, value in row.items()} for row in found["summary"]], columns)
     say(
-        f"{len(found['rows'])} clips that differ in the adapter alone\ntables: {found['markdown']}\n        {found['csv']}"
+        f"{plural(len(found['rows']), 'clip')} that differ in the adapter alone\ntables: {found['markdown']}\n        {found['csv']}"
     )
     for row in found["left_out"]:
         note(f"left out: {row['topic_slug']}, {row['variant']}: {row['reason']}")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from t2v_studio.cli.output import JsonFlag, follow, note, print_json, say, table
-from t2v_studio.errors import InputError
+from t2v_studio.errors import InputError, plural
 from t2v_studio.studio import Studio
 
 app = typer.Typer(
@@ -35,7 +35,7 @@ def analyse(
     else:
         show_analysis(result)
         if out is not None:
-            say(f"\n{len(result['files'])} files in {out}")
+            say(f"\n{plural(len(result['files']), 'file')} in {out}")
 
 
 @app.command("list")
@@ -93,7 +93,7 @@ def create(
     if json:
         print_json(row)
         return
-    say(f"{row['id']}  {row['state']}  {len(row['topics'])} topics")
+    say(f"{row['id']}  {row['state']}  {plural(len(row['topics']), 'topic')}")
     _show_checks(row["checks"])
     note(f"Next: t2v study lock {row['id']} --raters 3")
 
@@ -112,7 +112,7 @@ def lock(
     if json:
         print_json(row)
         return
-    say(f"{row['id']} is locked for {raters} examiners; design hash {row['design_sha256']}")
+    say(f"{row['id']} is locked for {plural(raters, 'examiner')}; design hash {row['design_sha256']}")
     note(f"Next: t2v study invite {row['id']}")
 
 
@@ -228,7 +228,9 @@ def _counts(flag: str, text: str, least: int, most: int) -> list[int]:
 
 def show_analysis(result: dict[str, Any]) -> None:
     """The numbers as an aligned table, then what they allow one to say."""
-    say(f"{result['treated']} minus {result['control']}: {result['topics']} topics, {result['raters']} raters\n")
+    say(
+        f"{result['treated']} minus {result['control']}: {plural(result['topics'], 'topic')}, {plural(result['raters'], 'rater')}\n"
+    )
     table([_cells(row) for row in result["criteria"]], SHOWN)
     say()
     for row in result["criteria"]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from t2v_studio.cli.output import JsonFlag, confirm_sending, follow, note, print_json, say, table
+from t2v_studio.errors import plural
 from t2v_studio.studio import Studio
 
 MOST_WARNINGS = 5
@@ -128,16 +129,18 @@ def show_dry_run(found: dict[str, Any], json: bool) -> None:
         return
     rows, tokens, counted = found["rows"], found["tokens"], found["parameters"]
     say(
-        f"{found['model']} ({found['family']}): {rows['train']} rows, {rows['test']} held out, {rows['refused']} refused"
+        f"{found['model']} ({found['family']}): {plural(rows['train'], 'row')}, {rows['test']} held out, {rows['refused']} refused"
     )
     if tokens.get("rows"):
         say(f"tokens a row: median {tokens['median']:g}, longest {tokens['max']}, {tokens['truncated']} cut")
     for number, row in enumerate(found["preview"], start=1):
-        say(f"\nrow {number}: {row['tokens']} tokens, {row['loss_tokens']} of them learned (between » and «)")
+        say(f"\nrow {number}: {plural(row['tokens'], 'token')}, {row['loss_tokens']} of them learned (between » and «)")
         say("".join(f"»{part['text']}«" if part["loss"] else part["text"] for part in row["parts"]))
     say(f"\nlayers: {', '.join(f'{name} {count}' for name, count in found['targets'].items())}")
     say(f"{counted['trainable']:,} trainable parameters, {100 * counted['share']:.2f} % of {counted['base']:,}")
-    say(f"{found['steps']:,} optimiser steps of {found['effective_batch']} rows, {found['epochs']:g} rounds")
+    say(
+        f"{plural(found['steps'], 'optimiser step')} of {plural(found['effective_batch'], 'row')}, {found['epochs']:g} rounds"
+    )
     say("memory on the card, estimated:")
     table(
         [{"what": name.replace("_", " "), "GiB": value} for name, value in found["memory_gib"].items()], ("what", "GiB")

@@ -13,7 +13,7 @@ from t2v_studio.cli import text_training
 from t2v_studio.cli.flags import naming_flags
 from t2v_studio.cli.output import JsonFlag, follow, note, print_json, say, table
 from t2v_studio.cli.recipe_flags import changes_of, with_flags_of
-from t2v_studio.errors import StudioError
+from t2v_studio.errors import StudioError, plural
 from t2v_studio.jobs.model import Job
 from t2v_studio.studio import Studio
 
@@ -151,12 +151,14 @@ def _show_dry_run(found: dict[str, Any], json: bool) -> None:
         return
     number = found["clips"]
     say(
-        f"{found['model']}: {number['train']} clips to train on, {number['validation']} held out, {number['dropped']} dropped"
+        f"{found['model']}: {plural(number['train'], 'clip')} to train on, {number['validation']} held out, {number['dropped']} dropped"
     )
     table([{"bucket": name, "clips": count} for name, count in found["buckets"].items()], ("bucket", "clips"))
     say(f"\n{found['steps']:,} optimiser steps, {found['epochs']:g} rounds through the clips")
     counted = found["parameters"]
-    say(f"{counted['trainable']:,} trainable parameters in {counted['layers']} layers; base {counted['base']:,}")
+    say(
+        f"{counted['trainable']:,} trainable parameters in {plural(counted['layers'], 'layer')}; base {counted['base']:,}"
+    )
     say("memory on the card, estimated:")
     table(
         [{"what": name.replace("_", " "), "GiB": value} for name, value in found["memory_gib"].items()], ("what", "GiB")
@@ -184,7 +186,7 @@ def smoke(recipe: RecipeName = "tiny_smoke", json: JsonFlag = False) -> None:
         text_training.show_smoke(found)
     else:
         say(
-            f"{found['recipe']}: {found['steps']} steps on {found['model']}, saved and loaded alike, {found['seconds']:.1f} s"
+            f"{found['recipe']}: {plural(found['steps'], 'step')} on {found['model']}, saved and loaded alike, {found['seconds']:.1f} s"
         )
 
 

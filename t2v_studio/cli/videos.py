@@ -11,7 +11,7 @@ import typer
 from t2v_studio.cli.models import asker
 from t2v_studio.cli.options import requested, typed, with_request_flags
 from t2v_studio.cli.output import JsonFlag, follow, note, print_json, say, table
-from t2v_studio.errors import InputError
+from t2v_studio.errors import InputError, plural
 from t2v_studio.planning.plan import ScenePlan, Written, parse_plan, read_plan
 from t2v_studio.production.record import VideoRecord
 from t2v_studio.production.request import VideoRequest, unread
@@ -279,7 +279,7 @@ def pair(
 def _show_video(result: dict[str, Any]) -> None:
     say(f"{result['video']}")
     say(
-        f"{result['duration_s']:.1f} s, {result['frames']} frames at {result['fps']:g} a second, verdict: {result['verdict']}"
+        f"{result['duration_s']:.1f} s, {plural(result['frames'], 'frame')} at {result['fps']:g} a second, verdict: {result['verdict']}"
     )
     say(f"record: {result['record']}")
 

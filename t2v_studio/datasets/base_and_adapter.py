@@ -14,7 +14,7 @@ from statistics import fmean
 from typing import Any
 
 from t2v_studio.datasets.ratings import ClipScore, clip_scores
-from t2v_studio.errors import InputError, StudioError
+from t2v_studio.errors import InputError, StudioError, plural
 from t2v_studio.production.packs_run import PackRun, write_whole
 from t2v_studio.production.record import SceneRecord, VideoRecord
 from t2v_studio.production.records import RECORD, read_record
@@ -202,7 +202,7 @@ def as_markdown(found: dict[str, Any]) -> str:
     lines = [
         f"# {found['base']} against {found['with_adapter']}",
         "",
-        f"Adapter {card.get('id') or card.get('name') or ''} at scale {card.get('scale', '')}. {len(found['rows'])} clips that differ in the adapter alone.",
+        f"Adapter {card.get('id') or card.get('name') or ''} at scale {card.get('scale', '')}. {plural(len(found['rows']), 'clip')} that differ in the adapter alone.",
         "",
         "| measure | better | clips | base | adapter | difference | improved | worsened |",
         "|---|---|---|---|---|---|---|---|",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from t2v_studio.errors import CancelledError
+from t2v_studio.errors import CancelledError, plural
 from t2v_studio.jobs.model import Job
 from t2v_studio.jobs.pace import Pace
 from t2v_studio.jobs.queue import Queue
@@ -110,7 +110,7 @@ class JobContext:
     def heard(self, tokens: int) -> None:
         """A language model has written so many tokens of an answer, at the place that was reported last."""
         if self._stage:
-            self.report(self._stage, *self._place, f"the language model has written {tokens:,} tokens")
+            self.report(self._stage, *self._place, f"the language model has written {plural(tokens, 'token')}")
         else:
             self.check_cancelled()
 

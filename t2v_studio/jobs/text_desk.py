@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from t2v_studio.errors import InputError, StudioError, unknown_name
+from t2v_studio.errors import InputError, StudioError, plural, unknown_name
 from t2v_studio.settings import Settings
 from t2v_studio.workspace import Workspace
 
@@ -52,7 +52,7 @@ class TextDesk:
         if not rows:
             raise StudioError(
                 "empty_set",
-                f"No snippet was found in {counts.get('files', 0)} files.",
+                f"No snippet was found in {plural(counts.get('files', 0), 'file')}.",
                 "Try --min-lines 1 or --include-non-manim.",
                 counts=counts,
             )
@@ -132,7 +132,7 @@ class TextDesk:
         if not rows:
             raise StudioError("empty_set", "No row passed the gates.", f"See {beside}.", counts=counts, rejected=beside)
         sample = _beside(output, "review", random.Random(seed).sample(rows, min(review, len(rows))))
-        few = [f"{name}: {count} rows" for name, count in counts["per_scene"].items() if count < min_examples]
+        few = [f"{name}: {plural(count, 'row')}" for name, count in counts["per_scene"].items() if count < min_examples]
         made = {"rows": len(rows), "counts": counts, "rejected": beside, "review": sample, "warnings": few}
         return made | {"output": str(_write(output, rows))}
 

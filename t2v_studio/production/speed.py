@@ -12,6 +12,7 @@ from math import prod
 from statistics import median
 from typing import Any
 
+from t2v_studio.errors import plural
 from t2v_studio.production.record import SceneRecord, VideoRecord
 
 PLAIN: dict[str, Any] = {"attention": "native", "compile_blocks": "off", "step_cache": "off", "cfg_cutoff": "never"}
@@ -55,7 +56,7 @@ class Effect:
     def text(self) -> str:
         if self.ratio is None:
             return UNMEASURED
-        return f"{self.ratio:.2f}x the time of a step on {self.card} ({self.scenes} scenes against {self.against})"
+        return f"{self.ratio:.2f}x the time of a step on {self.card} ({plural(self.scenes, 'scene')} against {self.against})"
 
     def as_row(self) -> dict[str, Any]:
         return {**vars(self), "text": self.text}

@@ -8,7 +8,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from t2v_studio.errors import InputError, StudioError
+from t2v_studio.errors import InputError, StudioError, plural
 
 MEDIA = "media"
 """Folder of the copies in a study's own."""
@@ -82,7 +82,7 @@ def _copy(source: Path, folder: Path, fps: float, frames: int, hold: int | None)
             what = (
                 f"tags {', '.join(left_over)}"
                 if left_over
-                else f"{found.frames} frames, {len(found.chapters)} chapters"
+                else f"{plural(found.frames, 'frame')}, {plural(len(found.chapters), 'chapter')}"
             )
             raise StudioError("not_blind", f"A copy of a video is not as it should be ({what}).", "Report this.")
         os.utime(target, (_FILE_TIME_S, _FILE_TIME_S))

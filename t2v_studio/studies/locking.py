@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from t2v_studio.database import reading, writing
-from t2v_studio.errors import BusyError, ConflictError, InputError
+from t2v_studio.errors import BusyError, ConflictError, InputError, plural
 from t2v_studio.production.pairs import CONTROL, TREATED, read_pair
 from t2v_studio.production.record import VideoRecord
 from t2v_studio.studies.blinding import MEDIA, Copy, blind_pair, media_token
@@ -150,7 +150,7 @@ def preregistration(workspace: Workspace, study_id: str) -> str:
         "planned without, everything else being equal?",
         "",
         "## Design",
-        f"{len(design['topics'])} topics, two videos each; {design['raters']} examiners, blind to the arm. "
+        f"{len(design['topics'])} topics, two videos each; {plural(design['raters'], 'examiner')}, blind to the arm. "
         f"Each examiner sees {per_rater} screens: {kinds.count('main')} scored pairs, {kinds.count('practice')} practice "
         f"pairs, {kinds.count('repeat')} repeated pairs with swapped sides and {kinds.count('identical')} pair of one "
         f"video with itself. Orders are rows of a balanced Latin square, sides are counterbalanced (seed {design['seed']}).",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from t2v_studio.errors import plural
 from t2v_studio.studies.analysis import RESAMPLES, TENTATIVE_ALPHA, floor_topics
 from t2v_studio.studies.tables import p_text
 
@@ -18,8 +19,10 @@ def headline(result: dict[str, Any]) -> dict[str, Any]:
 
 def footnotes(result: dict[str, Any], analysis: dict[str, Any]) -> list[str]:
     """What stands below table 1: N, R, repeats, exclusions, test, seed, versions, design hash."""
-    counts = f"{analysis['topics']} topics, {analysis['raters']} examiners, {analysis['ratings']} scores"
-    counts += f", {analysis['cannot_judge']} times cannot judge" if analysis["cannot_judge"] else ""
+    counts = (
+        f"{analysis['topics']} topics, {plural(analysis['raters'], 'examiner')}, {plural(analysis['ratings'], 'score')}"
+    )
+    counts += f", {plural(analysis['cannot_judge'], 'time')} cannot judge" if analysis["cannot_judge"] else ""
     quality = result.get("quality")
     if quality:
         counts += f"; {quality['repeats']['n']} repeated scores"
@@ -67,7 +70,7 @@ def _collected(result: dict[str, Any], analysis: dict[str, Any], design: dict[st
     parts = [
         f"Each of {topics} was made as two videos, {analysis['control']} and {analysis['treated']}, and judged by "
         f"{raters} on {_count(count, 'criterion', 'criteria')} from 1 to 5 ({analysis['ratings']} scores, "
-        f'{analysis["cannot_judge"]} times "cannot judge").'
+        f'{plural(analysis["cannot_judge"], "time")} "cannot judge").'
     ]
     if design:
         mine = [placement["kind"] for placement in design["assignments"] if placement["rater"] == 0]

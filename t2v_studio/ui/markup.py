@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from t2v_studio.errors import plural as plural
 from t2v_studio.ui.wording import on_page
 
 CLICKS = """
@@ -124,7 +125,3 @@ def pages(row: Mapping[str, Any]) -> str:
     if not label or label == str(first):
         return span
     return f"{span} (printed {label}–{label_last})" if first != last and label_last else f"{span} (printed {label})"
-
-
-def plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner, Result
 
-from t2v_studio.cli.main import app
+from t2v_studio.cli.main import app, main
 from t2v_studio.errors import InputError
 
 sys.path.append(str(Path(__file__).parents[1] / "engines" / "diffusion"))
@@ -225,3 +225,36 @@ def test_a_setting_says_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("T2V_PORT", "99999")
     error = wrong(t2v("videos", "list"))
     assert error.message == 'T2V_PORT: "99999" is too much, the most is 65535.' and "Or unset T2V_PORT" in error.hint
+
+
+# --- values that cannot be read ----------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("arguments", "environment", "message", "hint"),
+    [
+        (["generate", *TINY, "--lora-scale", "abc"], {}, '--lora-scale: "abc" is no number.', "Give a number."),
+        (["generate", *TINY, "--lora-path", "x", "--lora-scale", "nan"], {}, "--lora-scale: nan is no number.", "Give a number."),
+        (["generate", *TINY, "--lora-prompt-profile", "autoo"], {}, '--lora-prompt-profile: "autoo" is not known.', 'Did you mean "auto"?'),
+        (["generate", *TINY, "--engine", "foo"], {}, '--engine: "foo" is not known.', "Use one of: diffusion, local, manim."),
+        (["generate", *TINY, "--seed", "99999999999"], {}, "--seed: 99999999999 is too much, the most is 2147483647.", "Give 2147483647 or less."),
+        (["generate", "--topic", "x"], {"T2V_SEED": "abc"}, 'T2V_SEED: "abc" is no whole number.', "Give a whole number."),
+        (["adapters", "edit", "x", "--scale", "abc"], {}, '--scale: "abc" is no number.', "Give a number."),
+        (["videos", "list", "--limit", "0"], {}, "--limit: 0 is too little, the least is 1.", "Give 1 or more."),
+        (["jobs", "show"], {}, "Missing argument 'job_id'.", "See the flags with --help."),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_value_that_cannot_be_read_is_told_in_the_studios_words(
+    arguments: list[str],
+    environment: dict[str, str],
+    message: str,
+    hint: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.argv", ["t2v", *arguments, "--json"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    told = json.loads(capsys.readouterr().out)["error"]
+    assert ended.value.code == 2 and (told["message"], told["hint"]) == (message, hint)

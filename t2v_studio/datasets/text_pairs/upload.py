@@ -13,7 +13,7 @@ from t2v_studio.adapters.hub import Parcel, check_repo, hub, send
 from t2v_studio.datasets.text_pairs.code import CodeTools
 from t2v_studio.datasets.text_pairs.files import read_sets
 from t2v_studio.datasets.text_pairs.validate import validate
-from t2v_studio.errors import InputError, NotFoundError, StudioError
+from t2v_studio.errors import InputError, NotFoundError, StudioError, plural
 
 FILES = ("train.jsonl", "test.jsonl")
 
@@ -27,7 +27,9 @@ def plan(folder: Path, repo: str, *, private: bool = True) -> Parcel:
         raise NotFoundError("no_set", f"{folder} holds no {' or '.join(FILES)}.", "Make them: t2v dataset combine")
     report = validate(read_sets(files), tools=CodeTools()).as_dict()
     if not report["ok"]:
-        raise StudioError("faulty_set", f"The set has {report['counts']['error']} errors.", "See t2v dataset validate.")
+        raise StudioError(
+            "faulty_set", f"The set has {plural(report['counts']['error'], 'error')}.", "See t2v dataset validate."
+        )
     if not private and report["licenses"].get("", 0):
         raise InputError(
             "no_license",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from t2v_studio.engines.diffusion.prompts import FinalPrompt
-from t2v_studio.errors import CancelledError, StudioError
+from t2v_studio.errors import CancelledError, StudioError, plural
 from t2v_studio.planning.plan import Scene, ScenePlan, Written
 from t2v_studio.planning.prompt_writing import MOST_WORDS, asked, mend, read_answer, rewritten
 from t2v_studio.planning.prompts import EVIDENCE, OWN, evidence_sentences, parts_of
@@ -88,7 +88,7 @@ def said(plan: ScenePlan) -> list[str]:
     if not found:
         return []
     taken = sum(one.taken for _, one in found)
-    first = f"The prompt writer {found[0][1].name} wrote the prompts of {taken} of {len(plan.scenes)} scenes."
+    first = f"The prompt writer {found[0][1].name} wrote the prompts of {taken} of {plural(len(plan.scenes), 'scene')}."
     return [first, *(f"Scene {n}: the rules' prompt stays ({one.reason})." for n, one in found if not one.taken)]
 
 

@@ -22,7 +22,7 @@ from t2v_studio.engines.base import Frames, StepReport
 from t2v_studio.engines.manim import sandbox
 from t2v_studio.engines.manim.harness import HEADER
 from t2v_studio.engines.manim.job import HarnessJob, HarnessReport, read_report
-from t2v_studio.errors import StudioError
+from t2v_studio.errors import StudioError, plural
 
 TICK_S = 0.1
 """How often a waiting reader looks whether to stop: a cancel ends the child well within a second."""
@@ -62,7 +62,9 @@ def frames(job: HarnessJob, report: StepReport, drawing: Drawing | None = None) 
         process.wait()
         drawing.report = _answer(job, process, log)
     if count != job.frames:
-        raise StudioError("manim_scene", f"Manim gave {count} frames instead of {job.frames}.", "Draw the scene again.")
+        raise StudioError(
+            "manim_scene", f"Manim gave {plural(count, 'frame')} instead of {job.frames}.", "Draw the scene again."
+        )
     report(count, job.frames)
 
 

@@ -137,7 +137,7 @@ def _card(studio: Studio, row: dict[str, Any], trigger: str) -> str:
         part
         for part in (
             markup.duration(row["duration_s"]),
-            f"{row['frames']} frames",
+            markup.plural(row["frames"], "frame"),
             row["engine"],
             ARMS.get(row["arm"], row["arm"]),
             f"scene {row['scene']}" if row["scene"] else "",

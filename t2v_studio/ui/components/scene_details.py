@@ -62,7 +62,7 @@ def checked() -> str:
 def _sampled(scene: SceneRecord) -> str:
     """Steps, guidance and LoRA of a scene, and what a retry changed."""
     sampling, adapter = scene.details.get("sampling") or {}, scene.details.get("adapter") or {}
-    said = [f"{sampling['steps']} steps", f"guidance {sampling['guidance']:g}"] if sampling else []
+    said = [markup.plural(sampling["steps"], "step"), f"guidance {sampling['guidance']:g}"] if sampling else []
     said += [f"LoRA at {adapter['scale']:g}"] if adapter.get("scale") else []
     said += [
         f"{name.replace('_', ' ')} {plain(value)}" for name, value in scene.settings.items() if name not in sampling

@@ -63,7 +63,10 @@ def dry_run(found: Mapping[str, Any]) -> str:
             ("Clips", f"{clips['train']} to train on, {clips['validation']} held out, {clips['dropped']} left out"),
             ("Buckets", buckets),
             ("Length", f"{found['steps']:,} optimiser steps, {found['epochs']:g} rounds through the clips"),
-            ("Trainable", f"{found['parameters']['trainable']:,} parameters in {found['parameters']['layers']} layers"),
+            (
+                "Trainable",
+                f"{found['parameters']['trainable']:,} parameters in {markup.plural(found['parameters']['layers'], 'layer')}",
+            ),
             ("Base", f"{found['parameters']['base']:,} parameters, frozen"),
             ("Cache", f"{size(disk['cache_bytes'])}, {size(disk['cache_missing_bytes'])} of it to make"),
             ("Checkpoints", f"{size(disk['checkpoints_bytes'])}; {size(disk['free_bytes'])} are free on the disk"),

@@ -179,7 +179,7 @@ class _Flow:
         @guarded
         def keep(*values: Any) -> Any:
             made = desk.build(**spec_of(values))
-            gr.Info(f"{made['clips']} clips are saved.", title="Manifest saved")
+            gr.Info(f"{markup.plural(made['clips'], 'clip')} saved.", title="Manifest saved")
             return gr.Dropdown(choices(desk.manifests()), value=made["id"]), *self._show(made["id"], values)
 
         @guarded

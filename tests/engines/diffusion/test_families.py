@@ -81,6 +81,7 @@ def test_what_is_rounded_is_said() -> None:
     assert said[1].startswith("840x480 becomes 832x480")
     assert "33 to 81" in said[2]
     assert family("wan").notices(33, 832, 480, 16) == []
+    assert family("wan").notices(1, 832, 480, 16)[0].startswith("1 frame becomes 5: ")
 
 
 @pytest.mark.parametrize("rules", FAMILIES.values(), ids=list(FAMILIES))

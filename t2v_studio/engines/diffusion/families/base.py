@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from t2v_studio.engines.diffusion.families import loading
-from t2v_studio.errors import InputError, StudioError
+from t2v_studio.errors import InputError, StudioError, plural
 
 if TYPE_CHECKING:
     import torch
@@ -146,7 +146,7 @@ class Family:
         if made != frames:
             rule = f"{self.frame_stride}k+1"
             notes.append(
-                f"{frames} frames become {made}: {self.label} makes {rule} frames ({made / fps:.2f} s at {fps:g} fps)."
+                f"{plural(frames, 'frame')} {'becomes' if frames == 1 else 'become'} {made}: {self.label} makes {rule} frames ({made / fps:.2f} s at {fps:g} fps)."
             )
         if size != (width, height):
             notes.append(
