@@ -158,6 +158,7 @@ def _in_words(error: Mapping[str, Any]) -> tuple[str, str]:
         "too_short": (f"there are {count} in it, the least is {limit}", "Add some."),
         "literal_error": (f"{shown} is not known", f"Use {context.get('expected', 'another')}."),
         "missing": ("it is missing", "Give it."),
+        "union_tag_not_found": ("its kind is missing", "Give its kind."),
     }  # fmt: skip
     if kind in known:
         return known[kind]

@@ -64,6 +64,7 @@ class Scene(BaseModel):
         ({"shapes": [{"kind": "ball", "radius": 11}]}, "s.yaml: shapes.0.ball.radius: 11 is too much, the most is 10.", "Give 10 or less."),
         ({"shapes": [{"kind": "ball"}]}, "s.yaml: shapes.0.ball.radius: it is missing.", "Give it."),
         ({"shapes": [{"kind": "bal"}]}, 's.yaml: shapes.0.kind: "bal" is not known.', 'Did you mean "ball"?'),
+        ({"shapes": [{"radius": 1}]}, "s.yaml: shapes.0: its kind is missing.", "Give its kind."),
         ({"shapes": ["ball"]}, 's.yaml: shapes.0: "ball" is not a set of fields.', "Give a set of fields."),
         ({"tilte": "x", "count": "many"}, 's.yaml: "tilte" is not known.', 'Did you mean "title"?'),
         ({"shapes": [{"kind": "ball", "radius": 1, "xyz": 1}]}, 's.yaml: shapes.0.ball: "xyz" is not known.', "See the manual."),

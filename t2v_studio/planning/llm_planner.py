@@ -17,8 +17,9 @@ from functools import partial
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails
 
-from t2v_studio.errors import CancelledError, StudioError
+from t2v_studio.errors import CancelledError, StudioError, wrong_fields
 from t2v_studio.planning.lesson import LessonRequest
 from t2v_studio.planning.plan import PlannerNote
 from t2v_studio.planning.templates import Template, TemplateScene, TemplateStep
@@ -98,13 +99,21 @@ def draft(lesson: LessonRequest, template: Template, generate: Generate, model: 
         try:
             made = _template(read_draft(answer), template)
         except ValueError as error:
-            reasons.append(_readable(error))
-            messages = [*messages, {"role": "assistant", "content": answer[:6000]}, _mend(reasons[-1])]
+            wrong, advice = _readable(error)
+            reasons.append(wrong)
+            messages = [*messages, {"role": "assistant", "content": answer[:6000]}, _mend(advice)]
             continue
         return Draft(made, PlannerNote(by="llm", model=model, repaired=repaired, reason=" ".join(reasons)))
-    why = reasons[-1].rstrip(".")
-    notice = f"The language model {model} gave no usable plan ({why}); the plan is the rule-based one."
-    return Draft(template, PlannerNote(by="rules", model=model, repaired=len(reasons) > 1, reason=why), (notice,))
+    return _ruled(template, model, reasons)
+
+
+def _ruled(template: Template, model: str, reasons: list[str]) -> Draft:
+    """The rules' lesson. reasons: why the model's answer cannot be used, and after it why its repair cannot."""
+    failed = len(reasons) > 1
+    why = "; then: ".join(dict.fromkeys(reason.rstrip(".") for reason in reasons))
+    also = ", and one repair of it failed" if failed else ""
+    notice = f"The language model {model} gave no usable plan{also} ({why}); the plan is the rule-based one."
+    return Draft(template, PlannerNote(by="rules", model=model, repair_failed=failed, reason=why), (notice,))
 
 
 def draft_with_model(lesson: LessonRequest, template: Template, settings: Settings) -> Draft:
@@ -186,21 +195,35 @@ def _schema(template: Template) -> dict[str, Any]:
     return {**schema, "$defs": definitions}
 
 
-def _mend(reason: str) -> Message:
+def _mend(advice: str) -> Message:
     return {
         "role": "user",
-        "content": f"That cannot be used: {reason}. Answer again with the corrected JSON object alone.",
+        "content": f"That cannot be used: {advice} Answer again with the corrected JSON object alone.",
     }
 
 
-def _readable(error: ValueError) -> str:
+def _readable(error: ValueError) -> tuple[str, str]:
+    """What is wrong with an answer in a person's words, and the same with what to do about it, for the model."""
     if not isinstance(error, ValidationError):
-        return str(error)
-    found = [
-        ": ".join(filter(None, [".".join(str(part) for part in one["loc"]), one["msg"].removeprefix("Value error, ")]))
-        for one in error.errors()[:3]
+        return str(error), f"{error}."
+    models: list[type[BaseModel]] = [DraftPlan, DraftScene, DraftStep, *VISUALS.values()]
+    names = {name for model in models for name in model.model_fields}
+    rows = [
+        InitErrorDetails(type=row["type"], loc=row["loc"], input=row["input"], ctx=row.get("ctx", {}))
+        for row in error.errors(include_url=False)[:3]
     ]
-    return "; ".join(found)
+    # One by one: a model has one repair, so it is to hear of more than the first.
+    found = [
+        wrong_fields(
+            "bad_draft",
+            ValidationError.from_exception_data(error.title, [row]),
+            known=names,
+            hint="Correct it, or leave it out.",
+        )
+        for row in rows
+    ]
+    said = "; ".join(one.message.rstrip(".") for one in found)
+    return said, " ".join(f"{one.message} {one.hint}" for one in found)
 
 
 def _flat(text: str) -> str:

@@ -88,8 +88,16 @@ class PlannerNote(_Strict):
 
     by: Literal["llm", "rules"] = Field(description="rules: the model's answers could not be used.")
     model: str
-    repaired: bool = Field(False, description="A first answer was sent back with its error.")
-    reason: str = Field("", description="What was wrong with an answer.")
+    repaired: bool = Field(False, description="The plan is a second answer: the first was sent back with its error.")
+    repair_failed: bool = Field(False, description="A second answer was asked for, and could not be used either.")
+    reason: str = Field("", description="What was wrong with the answers that were not used.")
+
+    @model_validator(mode="after")
+    def _says_of_the_rules_no_repair(self) -> PlannerNote:
+        """Older records say `repaired` of a repair that failed, too."""
+        if self.by == "rules" and self.repaired:
+            self.repaired, self.repair_failed = False, True
+        return self
 
 
 class ScenePlan(_Strict):

@@ -17,6 +17,7 @@ from t2v_studio.planning import chat_model, llm_planner
 from t2v_studio.planning.chat_model import ChatModel
 from t2v_studio.planning.lesson import LessonRequest
 from t2v_studio.planning.llm_planner import draft, read_draft
+from t2v_studio.planning.plan import PlannerNote
 from t2v_studio.planning.planner import plan_topic
 from t2v_studio.planning.templates import load_templates
 from t2v_studio.settings import Settings
@@ -79,8 +80,10 @@ def test_the_model_is_shown_topic_schema_and_kinds() -> None:
 def test_a_bad_answer_is_mended_once_with_its_error() -> None:
     bad = {**GOOD, "scenes": [{**SCENE, "visual": {"kind": "pie_chart"}}, {**SCENE, "steps": STEPS[:1]}]}
     made, model = drafted(json.dumps(bad), json.dumps(GOOD))
-    assert made.note.by == "llm" and made.note.repaired and "scenes.0.visual" in made.note.reason
-    assert len(model.asked) == 2 and "scenes.1.steps" in model.asked[1][-1]["content"]
+    assert made.note.by == "llm" and made.note.repaired and not made.note.repair_failed
+    assert made.note.reason.startswith('scenes.0.visual.kind: "pie_chart" is not known; scenes.1.steps: there are 1')
+    told = model.asked[1][-1]["content"]
+    assert len(model.asked) == 2 and "Use one of: attention, " in told and "scenes.1.steps" in told
     assert model.asked[1][-2] == {"role": "assistant", "content": json.dumps(bad)}
 
 
@@ -89,8 +92,13 @@ def test_a_bad_answer_is_mended_once_with_its_error() -> None:
     [
         ("I cannot.", "no whole JSON object"),
         (json.dumps(GOOD)[:-40], "scenes"),
-        (json.dumps({**GOOD, "notes": 1}), "notes: Extra inputs"),
-        (json.dumps({"scenes": [SCENE]}), "at least 2 items"),
+        (json.dumps({**GOOD, "objectiv": 1}), 'fields: "objectiv" is not known'),
+        (json.dumps({"scenes": [SCENE]}), "scenes: there are 1 in it, the least is 2"),
+        (json.dumps({"scenes": [{**SCENE, "visual": {}}, SECOND]}), "scenes.0.visual: its kind is missing"),
+        (
+            json.dumps({"scenes": [{**SCENE, "title": "x" * 90, "formula": 3}, SECOND]}),
+            "scenes.0.title: the text has 90 characters, the most is 80; scenes.0.formula: 3 is not text",
+        ),
         (
             json.dumps({"scenes": [SCENE, {**SECOND, "steps": STEPS}]}),
             'the sentence of a step "the gradient points uphill',
@@ -104,11 +112,37 @@ def test_a_bad_answer_is_mended_once_with_its_error() -> None:
 def test_after_two_bad_answers_the_rules_plan_and_say_so(answer: str, why: str, settings: Settings) -> None:
     made, model = drafted(answer, answer)
     assert len(model.asked) == 2 and made.note.by == "rules" and why in made.note.reason
-    assert "rule-based" in made.notices[0]
+    assert made.note.repair_failed and not made.note.repaired, "the plan that stands is no repaired one"
+    assert made.notices[0].startswith("The language model tiny gave no usable plan, and one repair of it failed (")
+    assert why in made.notices[0] and "rule-based" in made.notices[0]
+    assert not re.search("Input should|Extra inputs|List should|Unable to|String should", made.notices[0])
     planned = plan_topic(LessonRequest(topic="gradient descent"), settings, None, made)
     rules = plan_topic(LessonRequest(topic="gradient descent"), settings, None)
     assert planned.notices == list(made.notices) and planned.plan.scenes == rules.plan.scenes
     assert planned.plan.planner == made.note and rules.plan.planner is None
+
+
+def test_the_reasons_of_answer_and_repair_are_told_apart() -> None:
+    made, _ = drafted(json.dumps({"scenes": [SCENE]}), "I cannot.")
+    assert re.fullmatch("scenes: there are 1 in it, the least is 2; then: it holds no whole .*", made.note.reason)
+
+
+def test_a_repair_that_fails_itself_was_tried() -> None:
+    def once(messages: list[dict[str, str]]) -> str:
+        if len(messages) > 2:
+            raise StudioError("planner_failed", "its window has no room for an answer after 900 tokens")
+        return "I cannot."
+
+    note = draft(LessonRequest(topic="x"), load_templates()["gradient_descent"], once, "tiny").note
+    assert (note.by, note.repaired, note.repair_failed) == ("rules", False, True)
+    assert note.reason.endswith("; then: its window has no room for an answer after 900 tokens")
+
+
+@pytest.mark.parametrize(("by", "repaired", "failed"), [("rules", False, True), ("llm", True, False)])
+def test_an_older_record_is_read_as_what_it_meant(by: str, repaired: bool, failed: bool) -> None:
+    note = PlannerNote.model_validate({"by": by, "model": "tiny", "repaired": True, "reason": "no whole JSON object"})
+    assert (note.repaired, note.repair_failed) == (repaired, failed)
+    assert PlannerNote.model_validate_json(note.model_dump_json()) == note
 
 
 def test_the_first_whole_object_is_taken() -> None:
@@ -168,7 +202,7 @@ def test_real_models_with_random_weights_end_in_the_rules(
     assert len(written) == 4 and all(re.match(r'\{"(objective|scenes)":["\[]', text) for text in written)
     assert one.plan == two.plan and one.plan.planner is not None and one.plan.planner.by == "rules"
     assert one.plan.planner.model == kind and "no whole JSON object" in one.plan.planner.reason
-    assert one.plan.planner.repaired and len(one.notices) == 1
+    assert one.plan.planner.repair_failed and not one.plan.planner.repaired and len(one.notices) == 1
 
 
 def test_the_same_model_answers_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +216,8 @@ def test_a_window_that_is_too_small_is_no_crash(tmp_path: Path, settings: Settin
     folder = chat_models.save("llama", tmp_path, window=256)
     lesson = LessonRequest(topic="gradient descent", use_llm_planner=True, planner_model_id=str(folder))
     note = plan_topic(lesson, settings, None).plan.planner
-    assert note is not None and note.by == "rules" and "window" in note.reason and not note.repaired
+    assert note is not None and note.by == "rules" and "window" in note.reason
+    assert not note.repaired and not note.repair_failed, "none was asked for"
 
 
 def test_a_broken_chat_template_is_no_crash(tmp_path: Path, settings: Settings) -> None:

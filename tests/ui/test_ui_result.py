@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from stand_in import plan
 
+from t2v_studio.planning.plan import PlannerNote
 from t2v_studio.production.record import SceneRecord, VideoRecord
 from t2v_studio.production.request import VideoRequest
 from t2v_studio.ui.components import pair_view, result_view, scene_details
@@ -84,6 +86,24 @@ def test_a_verdict_says_what_was_checked_and_claims_no_more():
         assert "right" not in chip and "pixel noise" in chip and "topic" in chip
     assert "frame check passed" in scene_details.verdict_chip("ok")
     assert "frame check finds" in result_view.settings_table(video(scene(1, "x")))
+
+
+@pytest.mark.parametrize(
+    ("note", "words"),
+    [
+        ({"by": "llm"}, "The plan is by the language model tiny."),
+        ({"by": "llm", "repaired": True}, "The plan is by the language model tiny, mended once."),
+        ({"by": "rules"}, "The plan is by the rules: tiny gave none that could be used (it is empty)."),
+        (
+            {"by": "rules", "repair_failed": True},
+            "The plan is by the rules: tiny gave none that could be used, and one repair of it failed (it is empty).",
+        ),
+    ],
+)
+def test_who_wrote_the_plan_is_said_with_the_repair(note: dict[str, Any], words: str):
+    record = video(scene(1, "x"))
+    record.plan.planner = PlannerNote(model="tiny", reason="it is empty", **note)
+    assert f">{words}<" in result_view.settings_table(record)
 
 
 def test_a_pair_shows_what_both_share_each_arms_scenes_and_the_prompts_side_by_side():

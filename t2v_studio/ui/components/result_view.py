@@ -105,7 +105,8 @@ def _planner(record: VideoRecord) -> str:
         return ""
     said = f"The plan is by the language model {asked.model}" + (", mended once." if asked.repaired else ".")
     if asked.by == "rules":
-        said = f"The plan is by the rules: {asked.model} gave none that could be used ({asked.reason})."
+        also = ", and one repair of it failed" if asked.repair_failed else ""
+        said = f"The plan is by the rules: {asked.model} gave none that could be used{also} ({asked.reason})."
     return f'<p class="t2-muted">{markup.text(said)}</p>'
 
 
