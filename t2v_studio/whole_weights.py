@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +14,30 @@ def load_whole(kind: Any, folder: Path, **arguments: Any) -> Any:
     A weight that is tied to one that was read is there. Raises ValueError where weights are missing, and what
     `from_pretrained` raises.
     """
-    model, told = kind.from_pretrained(
-        str(folder), local_files_only=True, use_safetensors=True, output_loading_info=True, **arguments
-    )
+    with without_bars():
+        model, told = kind.from_pretrained(
+            str(folder), local_files_only=True, use_safetensors=True, output_loading_info=True, **arguments
+        )
     parameters = dict(model.named_parameters(remove_duplicate=False))
     read = {id(parameter) for name, parameter in parameters.items() if name not in told["missing_keys"]}
     lacking = sorted(name for name, parameter in parameters.items() if id(parameter) not in read)
     if lacking:
         raise ValueError(f"its files lack {len(lacking)} of its {len(parameters)} weights, {lacking[0]} among them")
     return model
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """No progress bars of transformers: jobs report in their own way."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def file_is_whole(path: Path) -> bool:

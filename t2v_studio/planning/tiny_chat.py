@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from t2v_studio.errors import unknown_name
+from t2v_studio.whole_weights import without_bars
 
 TINY_FAMILIES = ("llama", "qwen3", "lfm2")
 PREFIX = "tiny-"
@@ -82,7 +83,8 @@ def make_tiny_chat(family: str, folder: Path, seed: int = 0) -> Path:
             }
         )
     model.generation_config.eos_token_id = tokenizer.eos_token_id
-    model.save_pretrained(folder)
+    with without_bars():
+        model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 

@@ -13,6 +13,7 @@ import pytest
 from t2v_studio.errors import CancelledError, StudioError, UnavailableError
 from t2v_studio.planning import chat_model
 from t2v_studio.planning.chat_model import ADAPTER_CONFIG, ADAPTER_WEIGHTS, ChatModel, Use, listened
+from t2v_studio.planning.tiny_chat import tiny_chat_folder
 
 ASKED = [{"role": "user", "content": "Write."}]
 USE = Use("prompt_writer", "writer", "Name a writer.", most_tokens=16)
@@ -89,6 +90,15 @@ def test_a_head_that_is_tied_to_the_embeddings_needs_no_weights_of_its_own(tmp_p
     (folder / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": True}))
     without(folder, "lm_head.weight")
     assert isinstance(answer(folder), str)
+
+
+def test_a_model_is_made_and_loaded_without_bars_on_stderr(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    from transformers.utils import logging
+
+    with ChatModel(tiny_chat_folder("tiny-llama", tmp_path), use=USE):
+        pass
+    assert "it/s" not in capfd.readouterr().err
+    assert logging.is_progress_bar_enabled(), "it is hushed for these alone"
 
 
 def test_a_folder_without_safetensors_is_no_lora(base: Path, lora: Path, tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from t2v_studio.engines.diffusion.families.base import Family
-from t2v_studio.engines.diffusion.families.loading import without_bars
 from t2v_studio.engines.diffusion.families.registry import family as family_of
 from t2v_studio.errors import InputError
+from t2v_studio.whole_weights import without_bars
 
 SENTENCES = (
     "gradient descent follows the slope of the loss down to a minimum",

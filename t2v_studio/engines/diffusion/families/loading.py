@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from t2v_studio.errors import StudioError
-from t2v_studio.whole_weights import load_whole
+from t2v_studio.whole_weights import load_whole, without_bars
 
 
 def load_model(class_name: str, folder: Path, *, dtype: Any, device: str) -> Any:
@@ -120,9 +120,9 @@ def _from_pretrained(kind: Any, folder: Path, **arguments: Any) -> Any:
             "Put the whole model there.",
         )
     try:
+        if "dtype" in arguments:
+            return load_whole(kind, folder, **arguments)
         with without_bars():
-            if "dtype" in arguments:
-                return load_whole(kind, folder, **arguments)
             return kind.from_pretrained(str(folder), local_files_only=True)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
         if out_of_memory(error):
@@ -132,20 +132,6 @@ def _from_pretrained(kind: Any, folder: Path, **arguments: Any) -> Any:
         if type(error).__name__ == "SafetensorError":
             raise _broken(folder, error) from error
         raise
-
-
-@contextmanager
-def without_bars() -> Iterator[None]:
-    """No progress bars of transformers: jobs report in their own way."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def out_of_memory(error: BaseException) -> bool:
