@@ -50,7 +50,7 @@ def largest(path: Path, names: Iterable[str]) -> dict[str, float]:
 
 def not_finite(name: str, broken: int = 1, of: int = 1) -> InputError:
     """The error for a tensor with NaN or infinity. broken, of: how many tensors there are like it, and in all."""
-    more = f" ({broken} of its {of} tensors do)" if of > 1 else ""
+    more = f" ({broken} of its {of} tensors {'does' if broken == 1 else 'do'})" if of > 1 else ""
     return InputError(
         "adapter_not_finite",
         f"adapter: {name} holds numbers that are not finite{more}; the video would be black.",

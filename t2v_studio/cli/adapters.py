@@ -14,7 +14,7 @@ from t2v_studio.cli.output import JsonFlag, note, print_json, say, table
 from t2v_studio.errors import InputError
 from t2v_studio.studio import Studio
 
-app = typer.Typer(help="LoRA adapters: list, add, check, edit, export, remove.", no_args_is_help=True)
+app = typer.Typer(help="LoRA adapters: list, show, add, check, edit, export, remove.", no_args_is_help=True)
 
 Id = Annotated[str, typer.Argument(help="Id or name of an adapter (see `t2v adapters list`).")]
 Name = Annotated[str | None, typer.Option("--name", help="Name in lists; the file's name by default.")]
@@ -130,7 +130,7 @@ def check_adapter(
     alpha: Alpha = None,
     json: JsonFlag = False,
 ) -> None:
-    """Say which layers of an adapter a model has. Exit code 1 where it does not fit; nothing is added."""
+    """Say which layers of an adapter a model has. Exit code 1 where it cannot be used; nothing is added."""
     row = Studio().adapters.check(path, model, weight_name=weight_name, alpha=alpha)
     if json:
         print_json(row)
@@ -222,7 +222,8 @@ def _show(row: dict[str, Any]) -> None:
 
 
 def _report(row: dict[str, Any]) -> None:
-    say(f"{'fits' if row['ok'] else 'does not fit'} {row['model']}")
+    numbers = "" if row["ok"] or not row["fits"] else ", but its numbers cannot be used"
+    say(f"{'fits' if row['fits'] else 'does not fit'} {row['model']}{numbers}")
     say(f"  made for     {row['made_for'] or 'unknown'}")
     say(f"  rank, alpha  {row['rank']}, {row['alpha']:g} ({row['alpha_source']})")
     if row["depth"] == "layers" or not row["ok"]:

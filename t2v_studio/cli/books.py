@@ -12,7 +12,7 @@ from t2v_studio.errors import InputError, plural
 from t2v_studio.library.passages import Evidence, SearchResult
 from t2v_studio.studio import Studio
 
-app = typer.Typer(help="Books: add, list, show, search, evaluate, export, remove.", no_args_is_help=True)
+app = typer.Typer(help="Books: add, list, show, passages, search, evaluate, export, remove.", no_args_is_help=True)
 
 Book = Annotated[str, typer.Argument(help="Id of a book, as `t2v library list` prints it.")]
 

@@ -53,6 +53,10 @@ videos.register(app)
 environment.register(app)
 
 
+INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C stopped."""
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"t2v {__version__}")
@@ -80,6 +84,8 @@ def main() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         code = app(standalone_mode=False)
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt  # which typer keeps to itself
         sys.exit(code if isinstance(code, int) else 0)
     except StudioError as error:
         logging.getLogger(__name__).info("%s", error.code, exc_info=error)
@@ -87,7 +93,11 @@ def main() -> None:
     except typer.TyperException as error:
         fail(misread(error), as_json)
     except (KeyboardInterrupt, typer.Abort):
-        fail(StudioError("interrupted", "Stopped by the keyboard.", "Nothing half-made is left behind."), as_json, 130)
+        fail(
+            StudioError("interrupted", "Stopped by the keyboard.", "Start it again whenever you like."),
+            as_json,
+            INTERRUPTED,
+        )
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - the reader has gone; nothing more may be flushed
         sys.exit(1)

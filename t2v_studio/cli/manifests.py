@@ -12,7 +12,9 @@ from t2v_studio.cli.output import JsonFlag, note, print_json, say, table
 from t2v_studio.errors import InputError, plural
 from t2v_studio.studio import Studio
 
-app = typer.Typer(help="Training sets from scored clips: build, show, export, check.", no_args_is_help=True)
+app = typer.Typer(
+    help="Training sets from scored clips: build, show, export, check, caption, delete.", no_args_is_help=True
+)
 footage = typer.Typer(help="Training sets from captioned footage, sorted by scenario.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="Id of a saved manifest, or the path of a .jsonl file.")]

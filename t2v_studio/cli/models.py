@@ -14,7 +14,7 @@ from t2v_studio.errors import InputError, plural
 from t2v_studio.studio import Studio
 
 models = typer.Typer(
-    help="Models: list, chat, presets, show, download, convert, pin, make-tiny, forget.", no_args_is_help=True
+    help="Models: list, chat, presets, show, download, convert, pin, make-tiny, forget, speed.", no_args_is_help=True
 )
 cache = typer.Typer(help="What models take on the disk: show, prune, purge.", no_args_is_help=True)
 

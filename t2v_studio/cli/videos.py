@@ -11,7 +11,7 @@ import typer
 from t2v_studio.cli.models import asker
 from t2v_studio.cli.options import requested, typed, with_request_flags
 from t2v_studio.cli.output import JsonFlag, follow, note, print_json, say, table
-from t2v_studio.errors import InputError, plural
+from t2v_studio.errors import InputError, StudioError, plural
 from t2v_studio.planning.plan import ScenePlan, Written, parse_plan, read_plan
 from t2v_studio.production.record import VideoRecord
 from t2v_studio.production.request import VideoRequest, unread
@@ -40,7 +40,7 @@ PurgeCache = Annotated[
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before models of the cache are deleted.")]
-videos_app = typer.Typer(help="Finished videos: list, show.", no_args_is_help=True)
+videos_app = typer.Typer(help="Finished videos: list, show, redraw.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -184,7 +184,7 @@ def generate(
         said: list[str] = []
         result = follow(studio, studio.submit_again(again, output=output), json)
     else:
-        with requested(context, studio, values, **_lesson(values, plan_file)) as request:
+        with requested(context, studio, values, **_lesson(studio, values, plan_file)) as request:
             _clear_cache(studio, request, prune_hf_cache, purge_hf_cache, yes)
             said = _foretell(studio, request)
             result = follow(studio, studio.submit_video(request, output=output), json)
@@ -222,13 +222,29 @@ def _foretell(studio: Studio, request: VideoRequest) -> list[str]:
     return said
 
 
-def _lesson(values: dict[str, Any], plan_file: Path | None) -> dict[str, Any]:
+def _lesson(studio: Studio, values: dict[str, Any], plan_file: Path | None) -> dict[str, Any]:
     """The fields that a plan file fixes: the plan, and its topic where none is given. Raises InputError without a topic."""
     if plan_file is None:
         _need_topic(values)
         return {}
-    scene_plan = read_plan(plan_file)
+    scene_plan = _plan_in(studio, plan_file)
     return {"topic": values.get("topic") or scene_plan.topic, "plan": scene_plan}
+
+
+def _plan_in(studio: Studio, path: Path) -> ScenePlan:
+    """The plan of a file. Raises InputError; a record, or a video that holds one, is told from what is no plan at all."""
+    try:
+        return read_plan(path)
+    except InputError as error:
+        try:
+            studio.record_at(path)
+        except StudioError:
+            raise error from None
+        raise InputError(
+            "record_for_plan",
+            f"--plan: {path} is the record of a video, not a plan.",
+            f"Make that video again with: t2v generate --from {path}",
+        ) from error
 
 
 def _need_topic(values: dict[str, Any]) -> None:
@@ -302,7 +318,8 @@ def figure(
     json: JsonFlag = False,
 ) -> None:
     """One frame of a plan as a figure for the thesis."""
-    path = Studio().figure(read_plan(plan_file), scene, at, output, width=width, height=height, theme=theme)
+    studio = Studio()
+    path = studio.figure(_plan_in(studio, plan_file), scene, at, output, width=width, height=height, theme=theme)
     if json:
         print_json({"figure": str(path)})
     else:
@@ -350,7 +367,7 @@ def redraw(
     studio = Studio()
     edited = None
     if plan_file is not None:
-        scenes = read_plan(plan_file).scenes
+        scenes = _plan_in(studio, plan_file).scenes
         if not 1 <= scene <= len(scenes):
             raise InputError("no_scene", f"--plan: it has no scene {scene}.", f"It has {len(scenes)}.")
         edited = scenes[scene - 1]

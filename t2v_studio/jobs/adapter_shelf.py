@@ -176,9 +176,9 @@ class AdapterShelf:
     def check(
         self, path: Path | str, model: str, *, weight_name: str = "", alpha: float | None = None
     ) -> dict[str, Any]:
-        """Whether an adapter (an id, a name or a file) fits a model: ok, error, matched[], unmatched[], wrong_shape{}, ignored{}.
+        """Whether an adapter (an id, a name or a file) can be used on a model: ok, error, matched[], unmatched[], wrong_shape{}, ignored{}.
 
-        With them: model, made_for, family, layout, rank, alpha, alpha_source, depth ("layers", or where the model is not on
+        fits: whether its layers are those of the model, whatever its numbers are. With them: model, made_for, family, layout, rank, alpha, alpha_source, depth ("layers", or where the model is not on
         this machine "names" or "sizes", see `_require_fit`). Raises InputError for a file that is no LoRA.
         """
         from t2v_studio.adapters.files import find_weights
@@ -190,13 +190,13 @@ class AdapterShelf:
             file = self._file(card, alpha)
         plan, base = file.plan, self._base(model)
         row: dict[str, Any] = {
-            "ok": True, "error": "", "model": base, "made_for": card.base_model if card and card.base_model else plan.made_for,
+            "ok": True, "fits": False, "error": "", "model": base, "made_for": card.base_model if card and card.base_model else plan.made_for,
             "family": plan.family, "layout": plan.layout, "rank": plan.rank, "alpha": plan.alpha,
             "alpha_source": plan.alpha_source, "depth": "sizes", "matched": [], "unmatched": [], "wrong_shape": {},
             "ignored": dict(plan.ignored),
         }  # fmt: skip
         try:
-            row |= self._require_fit(file, base, card)
+            row |= self._require_fit(file, base, card) | {"fits": True}
             file.require_usable()
         except InputError as error:
             row |= {**error.details, "ok": False, "error": error.message, "rank": plan.rank}

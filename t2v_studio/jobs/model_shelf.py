@@ -44,12 +44,13 @@ class ModelShelf:
         return [self._row(entry) for entry in entries.values()]
 
     def problem(self) -> StudioError | None:
-        """A mistake in T2V_MODEL_ID or in the user's own list of models, which leaves the others as they are."""
+        """A mistake in T2V_MODEL_ID, T2V_CACHE_ROOT or the user's own list of models, which leaves the others as they are."""
         from t2v_studio.engines.diffusion.models import registry
 
         try:
             registry(self._workspace)
             self._entry("")
+            self._require_root()
         except StudioError as error:
             return error
         return None
@@ -70,6 +71,7 @@ class ModelShelf:
         from t2v_studio.engines.diffusion.download import MARGIN
         from t2v_studio.planning.chat_model import chat_models
 
+        self._require_root()
         entry: Any = chat_entry(name) or self._entry(name, more=[row.name for row in chat_entries()])
         chats = {row["name"]: 1e9 * row["download_gb"] for row in chat_models()}
         size = chats[entry.name] if entry.name in chats else float(entry.bytes())
@@ -93,6 +95,7 @@ class ModelShelf:
             absent = self._absent(entry)
             state = f"{absent.message} {absent.hint}" if absent else "It is ready for use."
             raise InputError("nothing_to_fetch", f"{entry.name} is not on the hub: nothing is to be fetched.", state)
+        self._require_root()
         self._refuse_twice(entry.name)
         if default := self._default():
             self._store().note_default(self._workspace, default)
@@ -171,10 +174,11 @@ class ModelShelf:
         """What would go and what stays: depth, goes[], stays[] (what, name, bytes, why, path, models, revision), freed, token.
 
         only: of doubles, those of one model. request: of a video that is about to be made, whose models stay.
-        Raises InputError while `problem` names a mistake: what is to be kept is not known then.
+        Raises InputError while `problem` names a mistake: what is to be kept is not known then, or where it lies.
         """
         from t2v_studio.engines.diffusion.cache import plan
 
+        self._require_root()
         return plan(depth, self._settings, self._workspace, self._in_use(request), only).as_json()
 
     def cache_delete(
@@ -205,7 +209,9 @@ class ModelShelf:
         """What --prune-hf-cache and --purge-hf-cache do: the plan is put to `ask`, and deleted where it says yes.
 
         None where nothing was asked for, nothing would go, or the answer was no. The models of `request` stay.
+        Raises InputError for a T2V_CACHE_ROOT that can be no folder, whatever was asked for.
         """
+        self._require_root()
         if not (prune or purge):
             return None
         found = self.cache_plan("purge" if purge else "prune", request=request)
@@ -259,6 +265,13 @@ class ModelShelf:
         except StudioError as error:
             return error
         return None
+
+    def _require_root(self) -> None:
+        """Raise InputError for a T2V_CACHE_ROOT that can be no folder of models."""
+        from t2v_studio.engines.diffusion.store import require_root
+
+        if self._settings.cache_root is not None:
+            require_root(self._store().root)
 
     def _store(self) -> Any:
         from t2v_studio.engines.diffusion.store import ModelStore

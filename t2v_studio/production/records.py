@@ -31,7 +31,13 @@ _DIFFUSION = ("torch", "diffusers", "transformers", "peft", "safetensors", "acce
 
 
 def parse_record(data: Any, named: str = "record") -> VideoRecord:
-    """A record from JSON data. Raises InputError that names the field."""
+    """A record from JSON data. Raises InputError that names the field, or says that it is a plan."""
+    if isinstance(data, dict) and {"topic", "scenes"} <= set(data) and "plan" not in data:
+        raise InputError(
+            "plan_for_record",
+            f"{named} is a plan, not the record of a video.",
+            f"Draw it with: t2v generate --plan {named}",
+        )
     try:
         return VideoRecord.model_validate(data)
     except ValidationError as error:

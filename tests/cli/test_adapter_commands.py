@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner, Result
 
 from t2v_studio.cli.main import app
@@ -65,6 +65,21 @@ def test_a_check_ends_with_1_where_it_does_not_fit(tmp_path: Path) -> None:
     assert bad.exit_code == 1 and not json.loads(bad.stdout)["ok"]
     words = t2v("check", tmp_path / "b.safetensors", "--model", "tiny-wan")
     assert words.exit_code == 1 and "does not fit tiny-wan" in words.stdout and "1 of another shape" in words.stdout
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
+def test_a_check_tells_unusable_numbers_from_layers_that_do_not_fit(tmp_path: Path, value: float) -> None:
+    path = lora(tmp_path / "a.safetensors")
+    tensors = load_file(path)
+    next(one for one in tensors.values() if one.ndim == 2)[0, 0] = value
+    save_file(tensors, path)
+    words = t2v("check", path, "--model", "tiny-wan")
+    assert words.exit_code == 1 and words.stdout.startswith("fits tiny-wan, but its numbers cannot be used")
+    assert "1 matched, 0 unmatched" in words.stdout and "does not fit" not in words.output
+    row = json.loads(t2v("check", path, "--model", "tiny-wan", "--json").stdout)
+    assert (row["ok"], row["fits"]) == (False, True) and row["error"]
+    other = json.loads(t2v("check", path, "--model", "tiny-ltx", "--json").stdout)
+    assert (other["ok"], other["fits"]) == (False, False)
 
 
 def test_what_cannot_be_is_refused(tmp_path: Path) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+
+from t2v_studio.cli.main import app
 
 BOOK = """# Gradient descent
 
@@ -95,6 +99,12 @@ def test_a_plan_can_be_edited_and_drawn_and_made_again(shell: Shell, book: dict[
     assert (tmp_path / "film.mp4").stat().st_size > 1000 and Path(made["video"]).is_file()
     record = json.loads(Path(made["record"]).read_text(encoding="utf-8"))
     assert record["plan"]["scenes"][0]["title"] == "An edited title"
+
+    for wrong in (made["record"], made["video"]):
+        told = shell.error("generate", "--plan", wrong)
+        assert "is the record of a video, not a plan" in told["message"] and f"--from {wrong}" in told["hint"]
+    told = shell.error("generate", "--from", str(plan_file))
+    assert "is a plan, not the record" in told["message"] and f"--plan {plan_file}" in told["hint"]
 
     again = shell.json("generate", "--from", made["record"])
     second = json.loads(Path(again["record"]).read_text(encoding="utf-8"))
@@ -190,3 +200,29 @@ def test_plan_prints_each_prompt_with_its_tokens(shell: Shell) -> None:
     done = shell("plan", "--topic", "gradient descent", "--engine", "diffusion", "--model-id", "tiny-wan", "--scene-frames", "16", "--print-prompt")  # fmt: skip
     assert "of 512 tokens): Educational explainer, scene 1 of 4" in done.stdout and "negative (" in done.stdout
     assert "16 frames a scene were rounded to 17" in done.stderr
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_the_keyboard_stops_a_run_without_a_terminal_in_words(shell: Shell, as_json: bool) -> None:
+    big = ["--topic", "x", "--width", "1920", "--height", "1080", "--scene-frames", "600"]
+    command = [sys.executable, "-m", "t2v_studio", "generate", *big, *(["--json"] if as_json else [])]
+    env = os.environ | {"T2V_HOME": str(shell.home), "T2V_WORKER_THREADS": "1"}
+    with subprocess.Popen(command, stdin=-3, stdout=-1, stderr=-1, text=True, env=env) as run:
+        for _ in range(600):
+            if shell.json("jobs", "list")["jobs"][0]["state"] == "running":
+                break
+        run.send_signal(signal.SIGINT)
+        out, err = run.communicate(timeout=120)
+    assert run.returncode == 130 and "Traceback" not in err
+    told = json.loads(out)["error"]["message"] if as_json else err.splitlines()[-2]
+    assert told.removeprefix("t2v: ") == "Stopped by the keyboard."
+
+
+def test_the_help_of_a_group_names_its_commands() -> None:
+    groups = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for name, group in groups.items():
+        commands = set(getattr(group, "commands", ()))
+        listed = {word.strip() for word in group.help.partition(":")[2].rstrip(".").split(",")}
+        if commands and listed <= commands:  # others describe themselves in a sentence
+            assert listed == commands, f"t2v {name} --help"
+        assert name != "videos" or "redraw" in listed

@@ -98,6 +98,31 @@ def test_an_empty_cache_is_shown_and_nothing_is_deleted_unasked() -> None:
     assert "Nothing would go" in t2v("cache", "purge").stdout
 
 
+@pytest.mark.parametrize(
+    "command",
+    [["cache", "show"], ["cache", "prune"], ["generate", "--topic", "x"], ["models", "download", "ltx-0.9.1"]],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("where", ["a file", "below a file", "/proc/x"])
+def test_a_cache_that_can_be_no_folder_is_refused(
+    command: list[str], where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    root = {"a file": tmp_path / "file", "below a file": tmp_path / "file" / "models"}.get(where, Path(where))
+    monkeypatch.setenv("T2V_CACHE_ROOT", str(root))
+    refused = t2v(*command).exception
+    assert isinstance(refused, InputError) and refused.code == "cache_unwritable"
+    assert refused.message.startswith(f"T2V_CACHE_ROOT: {root} cannot be ") and refused.hint
+    assert "T2V_CACHE_ROOT" in t2v("models", "list").stderr
+
+
+def test_a_cache_that_is_not_there_yet_is_shown_and_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("T2V_CACHE_ROOT", str(tmp_path / "disk" / "models"))
+    shown = t2v("cache", "show")
+    assert shown.exit_code == 0 and str(tmp_path / "disk" / "models") in shown.stdout
+    assert not (tmp_path / "disk").exists() and not list(tmp_path.glob(".t2v-*"))
+
+
 def test_presets_are_listed_with_what_they_set() -> None:
     said = t2v("models", "presets").stdout
     assert "distilled: " in said and "Needs a LoRA." in said and "steps 4" in said

@@ -56,6 +56,12 @@ def test_a_card_and_how_the_model_would_lie_on_it(
     assert all(words in row["found"] for words in says), row["found"]
 
 
+def test_a_cache_that_can_be_no_folder_is_told(settings: Settings, workspace: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (row,) = diffusion.models(settings.model_copy(update={"cache_root": tmp_path / "file"}), workspace)
+    assert row["state"] == "missing" and "T2V_CACHE_ROOT" in row["found"] and row["hint"]
+
+
 def test_two_cards_stand_in_one_row(smi, settings: Settings, workspace: Workspace) -> None:
     line = "NVIDIA A100, 81920 MiB, 8.0, 550.1, 81000 MiB"
     smi(f"{line}\n{line}")

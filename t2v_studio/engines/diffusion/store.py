@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
@@ -204,11 +205,25 @@ def make_root(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(
-            "cache_unwritable",
-            f"T2V_CACHE_ROOT: {folder} cannot be made ({error.strerror}).",
-            "Set T2V_CACHE_ROOT to a folder that can be written, or leave it empty.",
-        ) from error
+        raise _unwritable(folder, "made", error) from error
+
+
+def require_root(folder: Path) -> None:
+    """Raise InputError where the cache's folder cannot be written, or made where it is not there; none is made here."""
+    there = next(one for one in (folder, *folder.parents) if os.path.exists(one))  # noqa: PTH110 - no rights: not there
+    try:
+        with TemporaryDirectory(dir=there, prefix=".t2v-"):  # rights alone do not tell: root has them all, /proc too
+            pass
+    except OSError as error:
+        raise _unwritable(folder, "written" if there == folder else "made", error) from error
+
+
+def _unwritable(folder: Path, what: str, error: OSError) -> InputError:
+    return InputError(
+        "cache_unwritable",
+        f"T2V_CACHE_ROOT: {folder} cannot be {what} ({error.strerror}).",
+        "Set T2V_CACHE_ROOT to a folder that can be written, or leave it empty.",
+    )
 
 
 def copy_is_complete(folder: Path, part: str) -> bool:
