@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from t2v_studio.errors import plural
 from t2v_studio.studies.ratings import arms
 
 if TYPE_CHECKING:
@@ -331,7 +332,7 @@ def _warnings(
     lone = int((scored.groupby(["rater", "topic", "criterion"])["variant"].nunique() < 2).sum())
     if lone:
         found.append(
-            f"{lone} ratings have no counterpart by the same rater in the other variant: there a rater's leniency "
+            f"{plural(lone, 'rating')} {'has' if lone == 1 else 'have'} no counterpart by the same rater in the other variant: there a rater's leniency "
             "does not cancel."
         )
     weak = [result.criterion for result in criteria if result.alpha is not None and result.alpha < TENTATIVE_ALPHA]

@@ -187,4 +187,4 @@ def test_the_floor_of_topics_follows_from_the_number_of_criteria() -> None:
 def test_a_score_without_its_counterpart_is_said() -> None:
     frame = ratings({"clarity": [1, 0, 1, 2]})
     frame.loc[(frame["rater"] == "r0") & (frame["topic"] == "t01") & (frame["variant"] == "no_rag"), "score"] = np.nan
-    assert any("1 ratings have no counterpart" in warning for warning in analyse(frame).warnings)
+    assert any("1 rating has no counterpart" in warning for warning in analyse(frame).warnings)

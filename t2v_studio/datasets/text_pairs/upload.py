@@ -33,7 +33,7 @@ def plan(folder: Path, repo: str, *, private: bool = True) -> Parcel:
     if not private and report["licenses"].get("", 0):
         raise InputError(
             "no_license",
-            f"{report['licenses']['']} rows name no licence, so they cannot be made public.",
+            f"The set cannot be made public: {plural(report['licenses'][''], 'row')} without a licence.",
             "Name it with t2v dataset combine --license.",
         )
     data = {file.name: file.read_bytes() for file in files}

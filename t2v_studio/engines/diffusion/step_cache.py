@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from t2v_studio.engines.diffusion.offloading import lifted
+from t2v_studio.errors import plural
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ def wanted(asked: str, steps: int, experts: int = 1) -> tuple[str, str]:
     if asked == "magcache" and experts > 1:
         return "off", f"off: magcache measures one transformer, and this model has {experts}"
     if steps < FEWEST_STEPS:
-        return "off", f"off: {steps} steps are fewer than {FEWEST_STEPS}"
+        return "off", f"off: {plural(steps, 'step')} {'is' if steps == 1 else 'are'} fewer than {FEWEST_STEPS}"
     return asked, f"{asked}: steps that change little are left out"
 
 
