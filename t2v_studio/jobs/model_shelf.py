@@ -209,9 +209,10 @@ class ModelShelf:
         """What --prune-hf-cache and --purge-hf-cache do: the plan is put to `ask`, and deleted where it says yes.
 
         None where nothing was asked for, nothing would go, or the answer was no. The models of `request` stay.
-        Raises InputError for a T2V_CACHE_ROOT that can be no folder, whatever was asked for.
+        Raises InputError for a T2V_CACHE_ROOT that can be no folder, where anything here needs one.
         """
-        self._require_root()
+        if prune or purge or self._drawn(request or {}):
+            self._require_root()
         if not (prune or purge):
             return None
         found = self.cache_plan("purge" if purge else "prune", request=request)

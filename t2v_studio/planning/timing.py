@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from t2v_studio.errors import InputError
+from t2v_studio.errors import InputError, plural
 from t2v_studio.planning.plan import Scene, ScenePlan, Step
 
 WORDS_A_SECOND = 2.8
@@ -83,7 +83,7 @@ def scene_frames(
             name = "frames" if frames is not None else "seconds"
             raise InputError(
                 "too_few_frames",
-                f"{name}: {total} frames are fewer than the plan's {count} scenes.",
+                f"{name}: {plural(total, 'frame')} for {plural(count, 'scene')} is too few.",
                 "Ask for a longer video.",
             )
         asked = shares([scene_seconds(scene) for scene in plan.scenes], total)
@@ -92,7 +92,9 @@ def scene_frames(
     made = [rule(number) for number in asked]
     if made != asked:
         if len(set(asked)) == 1:
-            notices.append(f"{asked[0]} frames a scene were rounded to {made[0]}, which the engine can make.")
+            notices.append(
+                f"{plural(asked[0], 'frame')} a scene {'was' if asked[0] == 1 else 'were'} rounded to {made[0]}, which the engine can make."
+            )
         else:
             notices.append(
                 f"Frames a scene were rounded from {_listed(asked)} to {_listed(made)}, which the engine can make."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from t2v_studio.engines.base import Canvas, Engine
-from t2v_studio.errors import UnavailableError
+from t2v_studio.errors import UnavailableError, plural
 from t2v_studio.planning.plan import ScenePlan
 from t2v_studio.planning.planner import plan_topic
 from t2v_studio.production.request import VideoRequest
@@ -61,17 +61,18 @@ def _ahead(
 def _size(canvas: Canvas, engine: Any) -> str:
     """Scenes, frames, seconds and size; for diffusion also the passes of the model."""
     frames, count = canvas.scene_frames, len(canvas.scene_frames)
-    each = f"{frames[0]} frames each" if len(set(frames)) == 1 else f"{sum(frames)} frames"
+    each = f"{plural(frames[0], 'frame')} each" if len(set(frames)) == 1 else f"{sum(frames)} frames"
     said = (
-        f"{count} scene{'s' if count > 1 else ''}, {each}, {canvas.fps:g} fps: "
+        f"{plural(count, 'scene')}, {each}, {canvas.fps:g} fps: "
         f"{sum(frames) / canvas.fps:.1f} s at {canvas.width}x{canvas.height}"
     )
     options = canvas.options
     if options is None:
         return f"{said}."
-    steps = "1 step" if canvas.steps == 1 else f"{canvas.steps} steps"
+    passes = engine.passes(canvas)
+    work = "1 pass" if passes == 1 else f"{passes} passes"
     cached = ", fewer with the step cache" if options.step_cache != "off" else ""
     return (
-        f"{said}; {options.model_id}, {steps}, guidance {canvas.guidance:g}: "
-        f"{engine.passes(canvas)} passes of the model{cached}."
+        f"{said}; {options.model_id}, {plural(canvas.steps or 0, 'step')}, guidance {canvas.guidance:g}: "
+        f"{work} of the model{cached}."
     )

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t2v_studio.engines.base import Canvas, Engine, Provenance, SceneSettings
-from t2v_studio.errors import CancelledError, LimitError, StudioError, UnavailableError
+from t2v_studio.errors import CancelledError, LimitError, StudioError, UnavailableError, plural
 from t2v_studio.planning.plan import ScenePlan
 from t2v_studio.production.background import Background
 from t2v_studio.production.record import SceneRecord
@@ -285,7 +285,7 @@ class _Scene:
         if count != wanted:
             raise StudioError(
                 "engine_frames",
-                f"The engine {engine.name} gave {count} frames for scene {self._index + 1} instead of {wanted}.",
+                f"The engine {engine.name} gave {plural(count, 'frame')} for scene {self._index + 1} instead of {wanted}.",
                 "This is a fault of the engine; choose another and report it.",
             )
 

@@ -100,7 +100,12 @@ def test_an_empty_cache_is_shown_and_nothing_is_deleted_unasked() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [["cache", "show"], ["cache", "prune"], ["generate", "--topic", "x"], ["models", "download", "ltx-0.9.1"]],
+    [
+        ["cache", "show"],
+        ["cache", "prune"],
+        ["generate", "--topic", "x", "--engine", "diffusion"],
+        ["models", "download", "ltx-0.9.1"],
+    ],
     ids=" ".join,
 )
 @pytest.mark.parametrize("where", ["a file", "below a file", "/proc/x"])
@@ -114,6 +119,13 @@ def test_a_cache_that_can_be_no_folder_is_refused(
     assert isinstance(refused, InputError) and refused.code == "cache_unwritable"
     assert refused.message.startswith(f"T2V_CACHE_ROOT: {root} cannot be ") and refused.hint
     assert "T2V_CACHE_ROOT" in t2v("models", "list").stderr
+
+
+def test_the_local_engine_needs_no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("T2V_CACHE_ROOT", str(tmp_path / "file"))
+    flags = ("--width", "128", "--height", "128", "--scene-frames", "1")
+    assert t2v("generate", "--topic", "gradient descent", *flags).exit_code == 0
 
 
 def test_a_cache_that_is_not_there_yet_is_shown_and_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,6 +124,9 @@ def test_the_prompts_of_a_plan_stand_in_its_json(tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text(printed, encoding="utf-8")
     drawn = t2v("figure", "--plan", tmp_path / "plan.json", "--output", tmp_path / "one.svg")
     assert drawn.exit_code == 0 and (tmp_path / "one.svg").is_file(), "what was printed is a plan"
+    assert '"prompts" in plan.json only tells' in drawn.stderr, "whoever edits them learns that nobody reads them"
+    (tmp_path / "bare.json").write_text(t2v("plan", *TINY, "--json").stdout, encoding="utf-8")
+    assert t2v("figure", "--plan", tmp_path / "bare.json", "--output", tmp_path / "two.svg").stderr == ""
 
 
 def test_without_a_tokenizer_every_part_is_shown_untrimmed(good: Path) -> None:
@@ -224,7 +227,7 @@ def test_other_commands_name_their_flags_too(good: Path, arguments: tuple[str, .
 def test_a_setting_says_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("T2V_PORT", "99999")
     error = wrong(t2v("videos", "list"))
-    assert error.message == 'T2V_PORT: "99999" is too much, the most is 65535.' and "Or unset T2V_PORT" in error.hint
+    assert error.message == "T2V_PORT: 99999 is too much, the most is 65535." and "Or unset T2V_PORT" in error.hint
 
 
 # --- values that cannot be read ----------------------------------------------------------------

@@ -292,7 +292,7 @@ def _row(tried: _Try, settings: SceneSettings, action: str) -> dict[str, Any]:
 def _bad(index: int, cause: str, tries: list[dict[str, Any]]) -> StudioError:
     return StudioError(
         "scene_bad",
-        f"Scene {index + 1} stayed bad after {len(tries)} tries: {_WORDS.get(cause, cause)}.",
+        f"Scene {index + 1} stayed bad after {'1 try' if len(tries) == 1 else f'{len(tries)} tries'}: {_WORDS.get(cause, cause)}.",
         "Try another prompt, seed or model, more steps, or --attention native; or allow the local engine to draw it.",
         tries=tries,
     )
