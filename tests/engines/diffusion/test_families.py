@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from diffusers import FlowMatchEulerDiscreteScheduler
 
 from t2v_studio.engines.diffusion.families.base import Family, Source
 from t2v_studio.engines.diffusion.families.registry import FAMILIES, family
@@ -117,8 +118,25 @@ def test_the_flow_shift_follows_the_size(name: str, height: int, width: int, shi
     assert rules.scheduler(config, height=height, width=width).config.flow_shift == shift
     assert rules.scheduler(config, height=height, width=width, flow_shift=8.0).config.flow_shift == 8.0
     distilled = rules.scheduler(config, height=height, width=width, distilled=True)
-    assert type(distilled).__name__ == "FlowMatchEulerDiscreteScheduler" and distilled.config.shift == shift
+    assert isinstance(distilled, FlowMatchEulerDiscreteScheduler) and distilled.config.shift == shift
     assert rules.scheduler(config) is not rules.scheduler(config)
+
+
+@pytest.mark.parametrize(
+    ("steps", "levels"),
+    [(4, [1, 0.9375, 0.8333, 0.625, 0]), (8, [1, 0.9722, 0.9375, 0.8929, 0.8333, 0.75, 0.625, 0.4167, 0])],
+)
+def test_a_distilled_adapter_gets_the_noise_levels_that_it_is_trained_for(
+    steps: int, levels: list[float], tiny: Any
+) -> None:
+    """As the pipeline asks: even steps, then the shift. UniPC gives the same levels."""
+    rules = family("wan")
+    config = rules.load_part("scheduler_config", tiny("wan"))
+    for distilled in (True, False):
+        scheduler = rules.scheduler(config, flow_shift=5.0, distilled=distilled)
+        scheduler.set_timesteps(steps, device="cpu")
+        assert scheduler.sigmas.tolist() == pytest.approx(levels, abs=2e-3)
+        assert scheduler.timesteps.tolist() == pytest.approx([1000 * level for level in levels[:-1]], abs=2)
 
 
 def test_a_given_shift_of_ltx_replaces_the_one_of_the_tokens(tiny: Any) -> None:

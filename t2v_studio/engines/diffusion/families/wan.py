@@ -42,8 +42,12 @@ class WanFamily(Family):
         """UniPC with the shift of the size; Euler for distilled adapters, whose few steps are trained for it."""
         from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
 
-        if distilled or config.get("_class_name") == "FlowMatchEulerDiscreteScheduler":
-            steps = int(config.get("num_train_timesteps", 1000))
+        steps = int(config.get("num_train_timesteps", 1000))
+        if distilled:
+            from t2v_studio.engines.diffusion.families.few_steps import FewStepEuler
+
+            return FewStepEuler(num_train_timesteps=steps, shift=shift)
+        if config.get("_class_name") == "FlowMatchEulerDiscreteScheduler":
             return FlowMatchEulerDiscreteScheduler(num_train_timesteps=steps, shift=shift)
         return UniPCMultistepScheduler.from_config(dict(config), flow_shift=shift)
 
