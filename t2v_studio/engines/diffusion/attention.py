@@ -5,13 +5,14 @@ Sage attention is never chosen: most reports of black or noisy clips name it.
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
+from t2v_studio.engines.diffusion import kept_json
 from t2v_studio.engines.diffusion.families.loading import out_of_memory
 from t2v_studio.errors import InputError
 
@@ -19,7 +20,10 @@ log = logging.getLogger(__name__)
 
 BACKENDS = {"native": "native", "cudnn": "_native_cudnn", "flash3": "_flash_3_hub"}
 """Our names and diffusers' own."""
+WRONG = "its results are off by"
 _last = ["native"]
+_found_here: dict[tuple[str, str], dict[str, str]] = {}
+"""What this process found, by cache file and machine, then by kernel."""
 FASTEST_FIRST = ("flash3", "cudnn", "native")
 TOLERANCE = 0.02
 """Largest difference from float32 that sixteen bits explain on numbers of size one."""
@@ -36,22 +40,17 @@ def choose(
 ) -> str:
     """native, cudnn or flash3: what was asked for, or for "auto" the fastest that passes its self-test here.
 
-    cache: a JSON file of earlier results, by card and versions. kernels: those that the model can take, fastest first.
+    cache: a JSON file of earlier verdicts, by card and versions. kernels: those that the model can take, fastest first.
     masked: whether the model gives a mask along. Raises InputError where the asked one fails.
     """
     if asked == "native" or (asked == "auto" and not device.startswith("cuda")):
         return "native"
     mark = _machine_mark(device, dtype) + (", masked" if masked else "")
-    known = _read(cache).get(mark, {})
     for name in (asked,) if asked != "auto" else kernels:
-        lacking = "" if name in kernels else "this model has a kernel of its own"
-        if not lacking and name not in known:
-            try:
-                known[name] = why_not(name, device, dtype, masked)
-                _write(cache, mark, known)
-            except RuntimeError as error:  # no memory for the self-test, which says nothing of the kernel
-                lacking = str(error).partition("\n")[0]
-        lacking = lacking or known[name]
+        lacking = "this model has a kernel of its own"
+        if name in kernels:
+            test = partial(why_not, name, device, dtype, masked)
+            lacking = _lacking(cache, mark, name, test, anew=asked != "auto")
         if not lacking:
             return name
         if asked != "auto":
@@ -61,6 +60,28 @@ def choose(
                 "Use --attention auto.",
             )
     return "native"
+
+
+def _lacking(cache: Path, mark: str, name: str, test: Callable[[], str], *, anew: bool) -> str:
+    """What `test` says of a kernel, asked once: a verdict on its results is kept in the file, all else in this process.
+
+    anew: asked again where it failed, since that may have been the network or a package.
+    """
+    here = _found_here.setdefault((str(cache), mark), {})
+    known = here | _verdicts(cache, mark)
+    if name in known and not (anew and known[name]):
+        return known[name]
+    try:
+        here[name] = found = test()
+    except RuntimeError as error:  # no memory for the self-test, which says nothing of the kernel
+        return str(error).partition("\n")[0]
+    if _is_verdict(found):
+        kept_json.amend(
+            cache,
+            lambda kept: kept | {mark: _verdicts(cache, mark) | {name: found}},
+            "the self-test of an attention kernel",
+        )
+    return found
 
 
 def why_not(name: str, device: str, dtype: str, masked: bool = False) -> str:
@@ -82,7 +103,7 @@ def why_not(name: str, device: str, dtype: str, masked: bool = False) -> str:
         if out_of_memory(error):
             raise
         return next(iter(str(error).splitlines()), type(error).__name__)[:200]
-    return "" if difference <= TOLERANCE else f"its results are off by {difference:.3g}"
+    return "" if difference <= TOLERANCE else f"{WRONG} {difference:.3g}"
 
 
 def use(transformers: list[Any], name: str) -> None:
@@ -135,16 +156,11 @@ def _machine_mark(device: str, dtype: str) -> str:
     return ", ".join([card_name(device), dtype, *versions])
 
 
-def _read(cache: Path) -> dict[str, dict[str, str]]:
-    try:
-        found = json.loads(cache.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+def _verdicts(cache: Path, mark: str) -> dict[str, str]:
+    """Verdicts in the file, by kernel. Earlier versions kept any failure there; those are asked again."""
+    found = kept_json.kept(cache).get(mark)
+    return {name: said for name, said in found.items() if _is_verdict(said)} if isinstance(found, dict) else {}
 
 
-def _write(cache: Path, mark: str, known: dict[str, str]) -> None:
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    part = cache.with_name(f".{cache.name}.part")
-    part.write_text(json.dumps(_read(cache) | {mark: known}, indent=2), encoding="utf-8")
-    part.replace(cache)
+def _is_verdict(said: object) -> bool:
+    return isinstance(said, str) and (not said or said.startswith(WRONG))

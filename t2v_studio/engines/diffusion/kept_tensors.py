@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from t2v_studio.engines.diffusion.kept_json import discard
 
 if TYPE_CHECKING:
     import torch
@@ -20,15 +23,18 @@ def on_host(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def keep(path: Path, tensors: Mapping[str, torch.Tensor], what: str) -> None:
-    """Write to a temporary name, then rename. A full disk is no reason to lose a clip: it is logged, with what was lost."""
+    """Write to a temporary name, then rename. A full disk, or a folder that takes nothing, is no reason to lose a clip.
+
+    It is logged, with what was lost.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part")
+    part = path.with_name(f".{path.stem}.{os.getpid()}-{threading.get_ident()}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         save_file(dict(tensors), str(part))
         part.replace(path)
     except (OSError, SafetensorError) as error:  # safetensors has its own error class, for a full disk too
         log.warning("%s could not be kept: %s", what, error)
-        part.unlink(missing_ok=True)
+        discard(part)

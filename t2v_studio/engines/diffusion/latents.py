@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,9 +55,10 @@ class LatentStore:
         """Remove what unfinished videos left behind; returns the number of files."""
         count = 0
         for path in self._folder.glob("*"):
-            if time.time() - path.stat().st_mtime > older_than_s:
-                path.unlink(missing_ok=True)
-                count += 1
+            with suppress(OSError):  # another process may take its own away meanwhile
+                if time.time() - path.stat().st_mtime > older_than_s:
+                    path.unlink()
+                    count += 1
         return count
 
     def _path(self, key: str) -> Path:

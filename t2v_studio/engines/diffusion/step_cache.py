@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
 
+from t2v_studio.engines.diffusion import kept_json
 from t2v_studio.engines.diffusion.offloading import lifted
 from t2v_studio.errors import plural
 
@@ -63,22 +63,12 @@ def measured(transformer: Any) -> list[float]:
 
 def kept_ratios(path: Path, key: str, steps: int) -> list[float] | None:
     """Ratios that were measured earlier under a key (model, steps, shift), one a step."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8")).get(key)
-    except (OSError, ValueError, AttributeError):
-        return None
+    found = kept_json.kept(path).get(key)
     return [float(ratio) for ratio in found] if isinstance(found, list) and len(found) == steps else None
 
 
 def keep_ratios(path: Path, key: str, ratios: list[float]) -> None:
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        known = {}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(known | {key: ratios}, indent=2), encoding="utf-8")
-    part.replace(path)
+    kept_json.amend(path, lambda known: known | {key: ratios}, "the step cache's ratios")
 
 
 def _forget_children(transformer: Any) -> None:

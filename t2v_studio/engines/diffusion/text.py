@@ -12,6 +12,7 @@ import logging
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -53,7 +54,8 @@ class PromptStore:
             log.warning("the kept prompt %s is damaged and is encoded again: %s", key[:12], error)
             path.unlink(missing_ok=True)
             return None
-        os.utime(path)
+        with suppress(OSError):  # another process may have pruned it since
+            os.utime(path)
         self._remember(key, found)
         return found
 
@@ -77,13 +79,18 @@ class PromptStore:
             total -= sum(tensor.nbytes for tensor in gone.values())
 
     def _prune(self) -> None:
-        files = sorted(self._folder.glob("*.safetensors"), key=lambda path: path.stat().st_mtime)
-        total = sum(path.stat().st_size for path in files)
-        for path in files[:-1]:
+        files = []
+        for path in self._folder.glob("*.safetensors"):
+            with suppress(OSError):  # another process may prune at the same time
+                found = path.stat()
+                files.append((found.st_mtime, found.st_size, path))
+        total = sum(size for _, size, _ in files)
+        for _, size, path in sorted(files)[:-1]:
             if total <= self._disk_bytes:
                 return
-            total -= path.stat().st_size
-            path.unlink(missing_ok=True)
+            total -= size
+            with suppress(OSError):
+                path.unlink()
 
 
 def prompt_key(source: Source, prompt: str, max_tokens: int, dtype: str) -> str:

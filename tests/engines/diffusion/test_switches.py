@@ -24,6 +24,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         tested.append(name)
         return {"flash3": "it needs the package kernels", "cudnn": "", "native": ""}[name]
 
+    monkeypatch.setattr(attention, "_found_here", {})
     monkeypatch.setattr(attention, "why_not", why_not)
     monkeypatch.setattr(attention, "_machine_mark", lambda device, dtype: f"card, {dtype}")
     return tested
@@ -44,6 +45,67 @@ def test_a_kernel_that_was_asked_for_and_fails_is_refused(card: list[str], tmp_p
     with pytest.raises(InputError, match="package kernels"):
         attention.choose("flash3", "cuda", "bfloat16", tmp_path / "attention.json")
     assert attention.choose("native", "cuda", "bfloat16", tmp_path / "attention.json") == "native"
+
+
+@pytest.fixture
+def hopper(monkeypatch: pytest.MonkeyPatch) -> dict[str, float | Exception]:
+    """A machine that could run flash3; what each backend's self-test comes to is set by the test."""
+    answers: dict[str, float | Exception] = {"_native_cudnn": ConnectionError("no network"), "_flash_3_hub": 0.001}
+
+    def difference(backend: str, *_: object) -> float:
+        answer = answers[backend]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(attention, "_difference", difference)
+    monkeypatch.setattr(attention, "_no_flash3", lambda device: "")
+    monkeypatch.setattr(attention, "_machine_mark", lambda device, dtype: f"card, {dtype}")
+    monkeypatch.setattr(attention, "_found_here", {})
+    return answers
+
+
+def test_a_download_that_failed_is_no_verdict_on_the_kernel(
+    hopper: dict[str, float | Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "attention.json"
+    hopper["_flash_3_hub"] = ConnectionError("hub not reachable")
+    assert attention.choose("auto", "cuda", "bfloat16", cache) == "native"
+    assert "hub not reachable" not in (cache.read_text() if cache.is_file() else "")
+    hopper["_flash_3_hub"] = 0.001
+    assert attention.choose("auto", "cuda", "bfloat16", cache) == "native", "not fetched again by each video"
+    assert attention.choose("flash3", "cuda", "bfloat16", cache) == "flash3", "asked for: tried again"
+    assert attention.choose("auto", "cuda", "bfloat16", cache) == "flash3"
+
+    cache.write_text(json.dumps({"card, bfloat16": {"flash3": "hub not reachable", "cudnn": 1}}))
+    monkeypatch.setattr(attention, "_found_here", {})
+    assert attention.choose("auto", "cuda", "bfloat16", cache) == "flash3", "as an earlier version kept it"
+
+
+def test_wrong_results_are_remembered_until_a_kernel_is_asked_for(
+    hopper: dict[str, float | Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "attention.json"
+    hopper |= {"_flash_3_hub": 0.5, "_native_cudnn": 0.001}
+    assert attention.choose("auto", "cuda", "bfloat16", cache) == "cudnn"
+    monkeypatch.setattr(attention, "_found_here", {})  # another process
+    hopper["_flash_3_hub"] = 0.001
+    assert attention.choose("auto", "cuda", "bfloat16", cache) == "cudnn"
+    assert json.loads(cache.read_text())["card, bfloat16"] == {"flash3": "its results are off by 0.5", "cudnn": ""}
+    assert attention.choose("flash3", "cuda", "bfloat16", cache) == "flash3"
+    assert json.loads(cache.read_text())["card, bfloat16"]["flash3"] == ""
+    hopper["_flash_3_hub"] = ConnectionError("hub not reachable")
+    assert attention.choose("flash3", "cuda", "bfloat16", cache) == "flash3", "passed: not tested again"
+
+
+def test_a_verdict_that_cannot_be_kept_costs_no_job(
+    hopper: dict[str, float | Exception], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    assert attention.choose("flash3", "cuda", "bfloat16", tmp_path / "file" / "attention.json") == "flash3"
+    step_cache.keep_ratios(tmp_path / "file" / "magcache.json", "key", [1.0])
+    assert caplog.text.count("could not be kept") == 2
+    assert step_cache.kept_ratios(tmp_path / "file" / "magcache.json", "key", 1) is None
 
 
 def test_without_a_card_there_is_one_kernel(tmp_path: Path) -> None:
