@@ -14,6 +14,7 @@ def gpu(steps: int, rate: float) -> list[dict[str, Any]]:
 
     from t2v_studio.adapters.recipe import Recipe
     from t2v_studio.engines.diffusion.families.registry import family
+    from t2v_studio.engines.diffusion.limits import is_named
     from training.video import estimate, lora
 
     if not torch.cuda.is_available():
@@ -27,7 +28,7 @@ def gpu(steps: int, rate: float) -> list[dict[str, Any]]:
     lora.checkpoint_blocks(model, recipe.checkpointing)
     optimiser = torch.optim.AdamW(parameters, lr=rate)
     text = torch.randn(1, 512, 4096, device="cuda", dtype=torch.bfloat16)
-    peak = next((tf for card, tf in estimate.PEAKS_TF.items() if card in torch.cuda.get_device_name()), None)
+    peak = next((tf for card, tf in estimate.PEAKS_TF.items() if is_named(torch.cuda.get_device_name(), card)), None)
     rows = []
     for frames in (17, 33, 81):
         bucket = (frames, 832, 480)

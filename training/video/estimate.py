@@ -21,6 +21,7 @@ from typing import Any
 
 from t2v_studio.adapters.recipe import Recipe, parse_recipe, read_recipe, read_size
 from t2v_studio.engines.diffusion.families.base import Family
+from t2v_studio.engines.diffusion.limits import is_named
 from t2v_studio.errors import UnavailableError
 from t2v_studio.settings import load_settings
 from t2v_studio.workspace import Workspace
@@ -210,7 +211,7 @@ def machines() -> dict[str, float]:
     found: dict[str, float] = {}
     if torch.cuda.is_available():
         name = torch.cuda.get_device_name()
-        peak = next((tf for card, tf in PEAKS_TF.items() if card in name), None)
+        peak = next((tf for card, tf in PEAKS_TF.items() if is_named(name, card)), None)
         if peak is not None:
             found[f"this machine ({name})"] = peak
     else:
