@@ -42,6 +42,17 @@ def test_frames_and_sizes_that_wan_cannot_make_are_said(engine: DiffusionEngine,
     assert "17 frames a scene" in said and "trained" in said
 
 
+def test_sizes_and_rates_that_a_model_does_not_know_are_said(engine: DiffusionEngine, own: Settings) -> None:
+    said = ahead(engine, own, preset="course", model_id="cogvideox-2b")
+    assert "CogVideoX-2b was trained at 720x480, not at 832x480" in said
+    assert "CogVideoX-2b was trained at 8 fps: at 10, motion may look faster" in said
+    said = ahead(engine, own, preset="teacher", model_id="wan2.1-14b")
+    assert "not at 720x480" in said and "at 16 fps: at 8, motion may look slower" in said
+    said = ahead(engine, own, model_id="wan2.1-1.3b", quality="high")
+    assert "Wan 2.1 1.3B was trained at 832x480, not at 1280x720" in said
+    assert "was trained at" not in ahead(engine, own, preset="course"), "a tiny model has learnt nothing"
+
+
 def test_guidance_that_is_off_or_ends_early_halves_the_work(engine: DiffusionEngine, own: Settings) -> None:
     assert ": 40 passes" in ahead(engine, own, steps=10, guidance=1)
     assert ": 60 passes" in ahead(engine, own, steps=10, guidance=5, cfg_cutoff=0.5)

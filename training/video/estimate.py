@@ -274,7 +274,8 @@ def _range_notices(family: Family, clips: Sequence[Clip]) -> list[str]:
     found: dict[str, None] = {}
     for clip in clips:
         frames, width, height = clip.bucket
-        found |= dict.fromkeys(family.notices(frames, width, height, clip.fps))
+        # The clips' own rate is the recipe's choice: it is what the adapter is to learn.
+        found |= dict.fromkeys(family.notices(frames, width, height, family.trained_fps))
     return list(found)
 
 

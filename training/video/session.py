@@ -49,11 +49,10 @@ def base_of(name: str, settings: Settings, workspace: Workspace, *, must_be_ther
 
     must_be_there: False gives a base that is not on this disk, too, for what reads no file of it.
     """
-    from t2v_studio.engines.diffusion.families.registry import family
     from t2v_studio.engines.diffusion.models import model, source
 
     entry = model(name, settings, workspace)
-    kind = family(entry.family)
+    kind = entry.rules
     require_one_expert(kind)
     on_disk = True
     try:

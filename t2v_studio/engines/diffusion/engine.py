@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from t2v_studio.engines.base import Availability, Canvas, PrepareReport, Provenance, StepReport
 from t2v_studio.engines.diffusion.families.base import Family, Source
-from t2v_studio.engines.diffusion.families.registry import family as family_named
 from t2v_studio.engines.diffusion.options import DiffusionOptions
 from t2v_studio.engines.diffusion.presets import preset
 from t2v_studio.errors import InputError, StudioError
@@ -391,7 +390,8 @@ class DiffusionEngine:
         return model(options.model_id if options else "", self._settings, self._workspace)
 
     def _family(self, options: DiffusionOptions | None) -> Family:
-        return family_named(self._entry(options).family)
+        rules: Family = self._entry(options).rules
+        return rules
 
     def _source(self, options: DiffusionOptions | None) -> Source:
         from t2v_studio.engines.diffusion.models import source

@@ -13,11 +13,12 @@ from dataclasses import replace
 from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from t2v_studio.adapters.recipe import read_size
 from t2v_studio.engines.diffusion.families import loading
 from t2v_studio.engines.diffusion.families.base import Family, Profile, Quality, Source
 from t2v_studio.engines.diffusion.families.registry import FAMILIES
@@ -33,6 +34,8 @@ _TINY_VERSION = 1
 """Goes up when `make_tiny` writes other weights."""
 
 Stored = Literal["float32", "bfloat16", "float16"]
+Size = Annotated[tuple[int, int], BeforeValidator(lambda text: read_size(str(text)))]
+"""Such as 832x480."""
 TINY_PROFILE = Profile(frames=9, steps=2, guidance=3.0, fps=8, width=192, height=128)
 """Frames and size suit every family."""
 BYTES: dict[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -80,11 +83,18 @@ class ModelEntry(_Entry):
     parts: dict[str, PartInfo] = {}
     shared: dict[str, str] = {}
     origin: Literal["shipped", "own", "tiny"] = "shipped"
+    trained_sizes: tuple[Size, ...] = Field((), description="Where the model knows fewer sizes than its family.")
     tiny: bool = Field(False, description="Random weights: small pictures where nothing is asked for.")
 
     @property
     def rules(self) -> Family:
-        return FAMILIES[self.family]
+        """Its family's, with the sizes that this model was trained at; a tiny one was trained at none."""
+        family = FAMILIES[self.family]
+        if self.tiny:
+            return replace(family, trained_sizes=())
+        if not self.trained_sizes:
+            return family
+        return replace(family, label=self.title or family.label, trained_sizes=self.trained_sizes)
 
     @property
     def compute_dtype(self) -> str:

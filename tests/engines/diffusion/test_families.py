@@ -12,6 +12,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 
 from t2v_studio.engines.diffusion.families.base import Family, Source
 from t2v_studio.engines.diffusion.families.registry import FAMILIES, family
+from t2v_studio.engines.diffusion.models import usual_models
 from t2v_studio.errors import InputError, StudioError
 
 torch = pytest.importorskip("torch")
@@ -83,6 +84,46 @@ def test_what_is_rounded_is_said() -> None:
     assert "33 to 81" in said[2]
     assert family("wan").notices(33, 832, 480, 16) == []
     assert family("wan").notices(1, 832, 480, 16)[0].startswith("1 frame becomes 5: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "fps", "expected"),
+    [
+        ("wan2.1-1.3b", (832, 480), 16, []),
+        ("wan2.1-1.3b", (480, 832), 15, []),
+        ("wan2.1-1.3b", (848, 480), 16, []),
+        ("wan2.1-1.3b", (1280, 720), 16, ["Wan 2.1 1.3B was trained at 832x480, not at 1280x720"]),
+        ("wan2.1-14b", (1280, 720), 16, []),
+        ("wan2.1-14b", (1280, 704), 16, []),
+        (
+            "wan2.1-14b",
+            (720, 480),
+            8,
+            ["at 832x480 and 1280x720, not at 720x480", "at 16 fps: at 8, motion may look slower"],
+        ),
+        ("wan2.1-14b", (832, 480), 10, ["at 16 fps: at 10, motion may look slower"]),
+        ("wan2.2-t2v-a14b", (1280, 720), 16, []),
+        ("wan2.2-ti2v-5b", (832, 480), 24, ["at 1280x704, not at 832x480"]),
+        ("cogvideox-2b", (832, 480), 8, ["at 720x480, not at 832x480"]),
+        ("cogvideox-5b", (720, 480), 10, ["at 8 fps: at 10, motion may look faster"]),
+        ("ltx-0.9.1", (704, 480), 16, []),
+        ("ltx-0.9.1", (1536, 864), 24, ["at up to 1280x720, not at 1536x864"]),
+        ("tiny-wan", (192, 128), 8, []),
+        ("tiny-ltx", (1536, 864), 8, []),
+    ],
+)
+def test_sizes_and_rates_that_a_model_was_not_trained_at_are_said(
+    name: str, size: tuple[int, int], fps: float, expected: list[str]
+) -> None:
+    said = usual_models()[name].rules.notices(49, *size, fps)
+    assert len(said) == len(expected) and all(words in line for words, line in zip(expected, said, strict=True)), said
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_familys_balanced_quality_lies_within_what_it_knows(name: str) -> None:
+    usual = family(name).profile("balanced")
+    said = family(name).notices(family(name).trained_frames[0], usual.width, usual.height, usual.fps)
+    assert family(name).trained_sizes and said == []
 
 
 @pytest.mark.parametrize("rules", FAMILIES.values(), ids=list(FAMILIES))

@@ -475,6 +475,18 @@ def test_a_list_of_ones_own_keeps_its_models_however_it_is_written(text: str, wo
     assert models.own_models(workspace) == []
 
 
+def test_sizes_that_a_model_of_ones_own_was_trained_at(workspace: Workspace) -> None:
+    path = workspace.data / "models.local.yaml"
+    path.write_text("- {name: a1, family: wan, folder: a1, trained_sizes: [640x368], title: Mine}")
+    (own,) = models.own_models(workspace)
+    assert own.rules.trained_sizes == ((640, 368),) and own.rules.label == "Mine"
+    path.write_text("- {name: a1, family: wan, folder: a1, trained_sizes: [big]}")
+    with pytest.raises(
+        InputError, match=r"models\.local\.yaml: model a1: trained_sizes.*'big' is not a size such as 832x480"
+    ):
+        models.own_models(workspace)
+
+
 def test_a_family_that_is_not_known_names_the_file(workspace: Workspace) -> None:
     (workspace.data / "models.local.yaml").write_text("- {name: a1, family: nonsense, folder: a1}")
     with pytest.raises(InputError, match=r"models\.local\.yaml: model a1: family"):

@@ -27,6 +27,9 @@ Parts = dict[str, Any]
 Encoded = dict[str, Any]
 """One prompt as the transformer takes it: "embeds" (1, tokens, width), and "mask" (1, tokens) where the family has one."""
 
+NEAR = 0.07
+"""Share by which a side or a rate may differ from training before that is worth a word: 848x480, 15 fps."""
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -79,7 +82,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Family:
-    """One family. Sizes in pixels, `trained_frames` is the range within which the model was trained."""
+    """One family. Sizes in pixels, `trained_frames` is the range within which the model was trained.
+
+    trained_sizes: width and height, either way up; empty where nothing was learnt (random weights).
+    """
 
     name: str
     kind: str
@@ -103,6 +109,7 @@ class Family:
     lora_targets: tuple[str, ...]
     keep_fp32: tuple[str, ...]
     defaults: Mapping[str, Profile]
+    trained_sizes: tuple[tuple[int, int], ...] = ()
     takes_flow_shift: bool = True
     max_frames: int | None = None
 
@@ -112,6 +119,10 @@ class Family:
     """Fewer denoising steps than these the scheduler cannot lay out."""
     kernels: ClassVar[tuple[str, ...]] = ("flash3", "cudnn", "native")
     """Attention kernels that the transformer can be given (`attention.BACKENDS`), fastest first."""
+    many_sizes: ClassVar[bool] = False
+    """Whether it was trained at all sizes up to those of `trained_sizes`."""
+    takes_fps: ClassVar[bool] = False
+    """Whether the model is told the frame rate, and moves accordingly."""
     masks_text: ClassVar[bool] = False
     """Whether its attention to the text has a mask, which not every kernel takes."""
     cfg_batched: ClassVar[bool] = False
@@ -153,18 +164,41 @@ class Family:
                 f"{width}x{height} becomes {size[0]}x{size[1]}: "
                 f"{self.label} needs sides that are multiples of {self.size_multiple}."
             )
+        return notes + self._untrained(made, *size, fps)
+
+    def _untrained(self, frames: int, width: int, height: int, fps: float) -> list[str]:
+        notes = []
         low, high = self.trained_frames
-        if made < low:
+        if frames < low:
             trained = f"{low} to {high}" if low < high else f"{low}"
             notes.append(
-                f"{made} frames a scene are fewer than {self.label} was trained on ({trained}): the first ones "
+                f"{frames} frames a scene are fewer than {self.label} was trained on ({trained}): the first ones "
                 f"may be blurred or grey. From {low} on it looks better, and takes longer."
             )
-        elif made > high:
+        elif frames > high:
             notes.append(
-                f"{made} frames a scene are more than {self.label} was trained on ({high}): motion may repeat."
+                f"{frames} frames a scene are more than {self.label} was trained on ({high}): motion may repeat."
+            )
+        if not self._knows(width, height):
+            upto, sizes = "up to " if self.many_sizes else "", " and ".join(f"{w}x{h}" for w, h in self.trained_sizes)
+            notes.append(
+                f"{self.label} was trained at {upto}{sizes}, not at {width}x{height}: "
+                "pictures may be less sharp, or show things twice."
+            )
+        if self.trained_sizes and not self.takes_fps and not _near(fps, self.trained_fps):
+            looks = "slower" if fps < self.trained_fps else "faster"
+            notes.append(
+                f"{self.label} was trained at {self.trained_fps:g} fps: at {fps:g}, motion may look {looks} than it should."
             )
         return notes
+
+    def _knows(self, width: int, height: int) -> bool:
+        if not self.trained_sizes:
+            return True
+        if self.many_sizes:
+            return width * height <= max(across * down for across, down in self.trained_sizes)
+        both = [size for one in self.trained_sizes for size in (one, one[::-1])]
+        return any(_near(width, across) and _near(height, down) for across, down in both)
 
     def profile(self, quality: str) -> Profile:
         """Defaults of a quality level."""
@@ -376,6 +410,10 @@ def block_flops(tokens: int, dim: int, text: int, text_width: int, hidden: int) 
         + 4 * tokens * text * dim
         + 4 * tokens * dim * hidden
     )
+
+
+def _near(value: float, trained: float) -> bool:
+    return abs(value - trained) <= NEAR * trained
 
 
 def _nearest(value: int, unit: int) -> int:

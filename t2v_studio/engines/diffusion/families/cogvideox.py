@@ -88,6 +88,7 @@ COGVIDEOX = CogVideoXFamily(
     vae_dtype="",
     trained_frames=(49, 49),
     trained_fps=8,
+    trained_sizes=((720, 480),),
     takes_flow_shift=False,
     lora_targets=("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2"),
     keep_fp32=(),

@@ -29,6 +29,8 @@ class LTXFamily(Family):
     fewest_steps: ClassVar[int] = 2
     kernels: ClassVar[tuple[str, ...]] = ("cudnn", "native")  # flash3 takes no mask
     masks_text: ClassVar[bool] = True
+    many_sizes: ClassVar[bool] = True
+    takes_fps: ClassVar[bool] = True
     cfg_batched: ClassVar[bool] = True
 
     def _scheduler(self, config: Mapping[str, Any], shift: float | None, distilled: bool) -> Any:
@@ -152,6 +154,7 @@ LTX = LTXFamily(
     vae_dtype="",
     trained_frames=(25, 257),
     trained_fps=24,
+    trained_sizes=((1280, 720),),
     lora_targets=("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2"),
     keep_fp32=(),
     defaults={

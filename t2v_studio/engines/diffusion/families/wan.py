@@ -133,6 +133,7 @@ WAN = WanFamily(
     vae_dtype="float32",
     trained_frames=(33, 81),
     trained_fps=16,
+    trained_sizes=((832, 480), (1280, 720)),
     lora_targets=("to_q", "to_k", "to_v", "to_out.0", "ffn.net.0.proj", "ffn.net.2"),
     keep_fp32=("rope", "time_embedder", "scale_shift_table", "norm1", "norm2", "norm3"),
     defaults={

@@ -31,6 +31,7 @@ WAN22_5B = replace(
     vae_stride=(4, 16, 16),
     trained_frames=(33, 121),
     trained_fps=24,
+    trained_sizes=((1280, 704),),
     expand_timesteps=True,
     shifts=(5.0, 5.0),
     defaults={
