@@ -41,6 +41,14 @@ class Residents:
                 self._built[key] = self._loaders[key](self._settings, self._workspace)
             return self._built[key]
 
+    def release_gpu(self) -> None:
+        """Take off the card what is built and idle."""
+        with self._lock:
+            for resident in self._built.values():
+                releasing = getattr(resident, "release_gpu", None)
+                if releasing is not None:
+                    releasing()
+
     def close(self) -> None:
         """Give up what only one process may own. The objects stay, and open again when they are used."""
         with self._lock:

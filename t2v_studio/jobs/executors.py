@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from t2v_studio.jobs.card import card_wanted
 from t2v_studio.jobs.context import JobContext, Loader, Residents
 from t2v_studio.jobs.locks import FileLock
 from t2v_studio.jobs.model import Job, Lane
@@ -85,8 +86,13 @@ class InlineExecutor:
             with log_to(self.workspace.job_log(job.id)):
                 run_job(self.queue, job, worker, self._handlers, context)
         finally:
-            release_memory(started)
-            self.roster.update(worker, "idle", job="")
+            try:
+                if card_wanted(self.workspace):
+                    # before the row says idle: a training that waits for this job starts then
+                    self._residents.release_gpu()
+                release_memory(started)
+            finally:
+                self.roster.update(worker, "idle", job="")
 
     @contextlib.contextmanager
     def _entered(self, lane: Lane) -> Iterator[str]:

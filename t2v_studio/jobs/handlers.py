@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -249,13 +249,9 @@ def pack(context: Context, job: Job) -> dict[str, Any] | Next:
     if not job.carry:
         plan_run(run, settings=context.settings, ask=partial(_asking, context, quiet=True), report=context.report)
         return Next("studio", {"planned": True})
-    return draw_run(run, engines=context.resident("engines"), **_surroundings(context))
-
-
-def release_gpu(context: Context, job: Job) -> dict[str, Any]:
-    """For work that needs the card in another process (training). Result: released."""
-    engines: Engines = context.resident("engines")
-    return {"released": engines.release_gpu()}
+    # asked for once: a training that waits for the end of this job has the card locked, and the next topic would be refused
+    engines = cache(context.resident("engines"))
+    return draw_run(run, engines=engines, **_surroundings(context))
 
 
 def _drawn(context: Context, job: Job, request: VideoRequest, planned: Planned) -> dict[str, Any]:
@@ -333,7 +329,6 @@ HANDLERS: dict[str, Handler] = {
     "redraw": redraw,
     "pair": pair,
     "pack": pack,
-    "release_gpu": release_gpu,
     "report": report,
     "archive": archive,
     "train": train,

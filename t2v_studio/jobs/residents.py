@@ -90,7 +90,8 @@ class Engines:
 
         False where a video is being drawn in this process.
         """
-        releases = [built.release for built in self._built.values() if hasattr(built, "release")]
+        # a copy: where jobs run inline, another thread may build an engine meanwhile
+        releases = [built.release for built in list(self._built.values()) if hasattr(built, "release")]
         return all([release() for release in releases])
 
     def status(self) -> list[dict[str, Any]]:
