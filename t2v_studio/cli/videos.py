@@ -194,9 +194,7 @@ def generate(
     if json:
         print_json(result)
         return
-    for scene_id, prompts in result.get("prompts", {}).items():
-        tokens = f" ({prompts['tokens']} tokens)" if "tokens" in prompts else ""
-        say(f"{scene_id}{tokens}: {prompts['prompt']}\n  negative: {prompts['negative_prompt']}")
+    _show_prompts(result)
     _show_video(result)
     _notices(result, said)
 
@@ -210,6 +208,13 @@ def _prompts(record: VideoRecord) -> dict[str, dict[str, Any]]:
             found[scene.id] = {"prompt": read["text"], "negative_prompt": read["negative"]}
             found[scene.id]["tokens"] = made.details["tokens"]["prompt"]
     return found
+
+
+def _show_prompts(result: dict[str, Any]) -> None:
+    """Of a video's result, where it holds them."""
+    for scene_id, prompts in result.get("prompts", {}).items():
+        tokens = f" ({prompts['tokens']} tokens)" if "tokens" in prompts else ""
+        say(f"{scene_id}{tokens}: {prompts['prompt']}\n  negative: {prompts['negative_prompt']}")
 
 
 def _foretell(studio: Studio, request: VideoRequest) -> list[str]:
@@ -274,6 +279,7 @@ def pair(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Also copy both videos into this folder.")
     ] = None,
+    print_prompt: PrintPrompt = False,
     prune_hf_cache: PruneCache = None,
     purge_hf_cache: PurgeCache = None,
     yes: Yes = False,
@@ -287,11 +293,16 @@ def pair(
         _clear_cache(studio, request, prune_hf_cache, purge_hf_cache, yes)
         said = _foretell(studio, request)
         result = follow(studio, studio.submit_pair(request, output=output), json)
+    arms = ("no_rag", "rag_semantic")
+    if print_prompt:
+        for arm in arms:
+            result[arm]["prompts"] = _prompts(studio.video(result[arm]["id"]))
     if json:
         print_json(result)
         return
-    for arm in ("no_rag", "rag_semantic"):
+    for arm in arms:
         say(f"{arm}:")
+        _show_prompts(result[arm])
         _show_video(result[arm])
     _notices(result, said)
 

@@ -129,6 +129,41 @@ def test_the_prompts_of_a_plan_stand_in_its_json(tmp_path: Path) -> None:
     assert t2v("figure", "--plan", tmp_path / "bare.json", "--output", tmp_path / "two.svg").stderr == ""
 
 
+BOOK = """Gradient descent moves the parameters a small distance along the negative gradient and repeats this until the loss no
+longer falls. The gradient points in the direction in which the loss rises fastest, so its negative points downhill. Each step is
+the product of the learning rate and the slope, and near a minimum the slope becomes gentle.
+"""
+
+
+def test_a_pair_prints_the_prompts_of_both_arms_as_its_records_hold_them(tmp_path: Path) -> None:
+    (tmp_path / "book.txt").write_text(BOOK, encoding="utf-8")
+    assert t2v("library", "add", tmp_path / "book.txt", "--min-words", "20").exit_code == 0
+    told = t2v("pair", *TINY, "--print-prompt", "--json")
+    assert told.exit_code == 0, told.output
+    made = json.loads(told.stdout)
+    for arm in ("no_rag", "rag_semantic"):
+        record = json.loads(Path(made[arm]["record"]).read_text(encoding="utf-8"))
+        read = {scene["id"]: drawn["details"] for scene, drawn in zip(record["plan"]["scenes"], record["scenes"], strict=True)}  # fmt: skip
+        assert made[arm]["prompts"] == {
+            name: {
+                "prompt": details["prompt"]["text"],
+                "negative_prompt": details["prompt"]["negative"],
+                "tokens": details["tokens"]["prompt"],
+            }
+            for name, details in read.items()
+        }
+    facts = {arm: [row["prompt"] for row in made[arm]["prompts"].values() if "Textbook facts" in row["prompt"]] for arm in ("no_rag", "rag_semantic")}  # fmt: skip
+    assert not facts["no_rag"] and facts["rag_semantic"]
+
+    shown = t2v("pair", *TINY, "--print-prompt").stdout
+    control, treated = shown.removeprefix("no_rag:\n").split("\nrag_semantic:\n")
+    for arm, text in (("no_rag", control), ("rag_semantic", treated)):
+        assert [line for line in text.splitlines() if " tokens): " in line] == [
+            f"{name} ({row['tokens']} tokens): {row['prompt']}" for name, row in made[arm]["prompts"].items()
+        ]
+        assert "video.mp4" in text and text.count("  negative: ") == len(made[arm]["prompts"])
+
+
 def test_without_a_tokenizer_every_part_is_shown_untrimmed(good: Path) -> None:
     added = t2v("adapters", "add", good, "--trigger", "inkstyle", "--name", "ink")
     assert added.exit_code == 0
