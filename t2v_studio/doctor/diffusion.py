@@ -51,8 +51,8 @@ def memory_plan(card: str, settings: Settings, workspace: Workspace) -> str:
         return ""
     if free is None or not entry.all_parts():
         return ""
-    usual = entry.rules.profile("balanced")
-    work = Work.of(usual.frames, usual.width, usual.height)
+    usual, rules, dtype = entry.rules.profile("balanced"), entry.rules, entry.compute_dtype
+    work = Work.of(rules, usual.frames, usual.width, usual.height, dtype, rules.vae_dtype or dtype)
     plan = choose(float(free.group(1)) * 2**20, PartBytes.listed(entry), work, free_memory())
     return f"{entry.name}: {plan.label}"
 

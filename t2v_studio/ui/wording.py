@@ -110,6 +110,7 @@ _PHRASES: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"(, or|,) with: t2v train resume \w+", ""),
     (r"with: t2v train resume \w+", 'with "Resume" in the Train tab'),
     (r"with: t2v manifest build", "in the Manifest tab"),
+    (r"Draw it with: t2v generate --plan \S+", "Draw it on the Generate tab"),
     (r"Name a (?:folder|chat model) with --(?:planner|manim)-model-id", 'Choose one in "Chat model"'),
     (r"Name a text adapter of `t2v adapters list`.*?or a folder", 'Choose another in "Who writes the prompts"'),
     (r"--adapter or --lora-path", '"LoRA"'),

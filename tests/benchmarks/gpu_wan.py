@@ -215,7 +215,7 @@ class Bench:
         weights = {name: sum(p.nbytes for p in part.parameters()) for name, part in self.pipe.components.items() if name in ("transformer", "vae")}  # fmt: skip
         parts = PartBytes(weights["transformer"], TEXT_ENCODER_BYTES, weights["vae"])
         for card in (8, 12, 16, 24, 48, 80):
-            plan = choose(card * GIB, parts, Work.of(shape[2], shape[0], shape[1]))
+            plan = choose(card * GIB, parts, Work.of(WAN, shape[2], shape[0], shape[1], "bfloat16", "float32"))
             self.figures.row("plan of memory", plan.needs / GIB, "GiB", card_gib=card, tier=plan.tier, shape=shape)
 
 

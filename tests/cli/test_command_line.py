@@ -209,7 +209,7 @@ def test_the_keyboard_stops_a_run_without_a_terminal_in_words(shell: Shell, as_j
     env = os.environ | {"T2V_HOME": str(shell.home), "T2V_WORKER_THREADS": "1"}
     with subprocess.Popen(command, stdin=-3, stdout=-1, stderr=-1, text=True, env=env) as run:
         for _ in range(600):
-            if shell.json("jobs", "list")["jobs"][0]["state"] == "running":
+            if (job := shell.json("jobs", "list")["jobs"][0])["stage"] == "render" and job["step"]:
                 break
         run.send_signal(signal.SIGINT)
         out, err = run.communicate(timeout=120)

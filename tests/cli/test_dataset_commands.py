@@ -23,7 +23,7 @@ def test_validate_leaves_with_1_where_there_are_errors(t2v: Any, tmp_path: Path)
     found = json.loads(out)
     assert code == 1 and found["ok"] is False and found["findings"][0]["field"] == "output"
     code, out, err = t2v("validate", file)
-    assert code == 1 and "it is empty" in out and "1 errors" in out and "not checked: dry run" in err
+    assert code == 1 and "it is empty" in out and "1 error," in out and "not checked: dry run" in err
     file.write_text(json.dumps({"instruction": "Say", "output": "word"}) + "\n", encoding="utf-8")
     code, out, _ = t2v("validate", file, "--json")
     assert code == 0 and json.loads(out)["counts"]["error"] == 0
@@ -74,4 +74,4 @@ def test_storyboards_from_the_command_line(t2v: Any, tmp_path: Path) -> None:
     text = "A green valley lies in the mist and a river runs through it. Birds cross the wide sky above the old mill."
     (tmp_path / "board.txt").write_text(f"Scene 1: Valley\n{text}\n", encoding="utf-8")
     code, out, err = t2v("process-storyboards", tmp_path / "board.txt", "-o", tmp_path / "rows.jsonl")
-    assert code == 0 and "1 scenes" in out and "rows.review.jsonl" in out and "Next: read" in err
+    assert code == 0 and "1 scene," in out and "rows.review.jsonl" in out and "Next: read" in err

@@ -172,7 +172,7 @@ def test_nothing_is_sent_where_it_should_not_be(text_set: Path, monkeypatch: pyt
     with pytest.raises(InputError, match="repo"):
         desk.plan_upload(text_set, "../shapes")
     written(text_set / "train.jsonl", [{"prompt": "a", "completion": "hf_" + "Ab1" * 12}])
-    with pytest.raises(StudioError, match="errors"):
+    with pytest.raises(StudioError, match="The set has 1 error"):
         desk.upload(text_set, "me/shapes")
     written(text_set / "train.jsonl", [{"prompt": "what", "completion": "that"}])
     with pytest.raises(InputError, match="licence"):

@@ -349,18 +349,18 @@ class DiffusionEngine:
         """
         from t2v_studio.engines.diffusion import load
         from t2v_studio.engines.diffusion.resident import Resident
-        from t2v_studio.engines.diffusion.session import work_of
         from t2v_studio.engines.diffusion.store import ModelStore
 
         device = load.device_here()
         asked = load.dtype_for(self._entry(options).compute_dtype, self._settings.dtype, device)
+        work = load.work_of(family, canvas, asked, device)
         held = self._resident
         if held is not None and held.serves(source, asked, device):
             if not self._together:
-                held.step_up(work_of(canvas))
+                held.step_up(work)
             return held
         self._unload()
-        dtype, sizes, plan = load.planned(family, source, asked, device, work_of(canvas))
+        dtype, sizes, plan = load.planned(family, source, asked, device, work)
         key = load.LoadKey(
             dtype=dtype,
             device=device,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from t2v_studio.engines.base import Canvas
 from t2v_studio.engines.diffusion.families.base import Family, Source
 from t2v_studio.engines.diffusion.memory_plan import GIB, MemoryPlan, PartBytes, Work, choose, halved, on_cpu
 from t2v_studio.engines.diffusion.offloading import stream
@@ -83,7 +84,7 @@ def planned(family: Family, source: Source, dtype: str, device: str, work: Work)
     plan = plan_for(sizes, work, device, free, free_memory())
     if device == "cpu" and plan.needs > free:
         narrow = part_bytes(family, source, "bfloat16", device)
-        half = halved(narrow, free)
+        half = halved(narrow, work, free)
         if half.host <= max(most, plan.host):
             dtype, sizes, plan = "bfloat16", narrow, half
     if plan.host > most:
@@ -98,9 +99,15 @@ def planned(family: Family, source: Source, dtype: str, device: str, work: Work)
     return dtype, sizes, plan
 
 
+def work_of(family: Family, canvas: Canvas, dtype: str, device: str, extra_frames: int = 0) -> Work:
+    """What the longest scene of a canvas takes. extra_frames: made in front of it and thrown away."""
+    frames = family.frames(max(canvas.scene_frames) + extra_frames)
+    return Work.of(family, frames, canvas.width, canvas.height, dtype, vae_dtype(family, dtype, device))
+
+
 def plan_for(sizes: PartBytes, work: Work, device: str, free: float, host: float) -> MemoryPlan:
     """The plan for `free` bytes of a device and, beside a card, `host` bytes of main memory."""
-    return on_cpu(sizes, free) if device == "cpu" else choose(free, sizes, work, host)
+    return on_cpu(sizes, work, free) if device == "cpu" else choose(free, sizes, work, host)
 
 
 def taken_bytes(device: str) -> float:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from t2v_studio.engines.diffusion.models import BYTES
 
 if TYPE_CHECKING:
+    from t2v_studio.engines.diffusion.families.base import Family
     from t2v_studio.engines.diffusion.models import ModelEntry
 
 GIB = 1024**3
@@ -21,8 +22,9 @@ RESERVE = 1.0 * GIB
 DENOISE_BYTES_PER_TOKEN = 220_000
 """Activations of one forward, a token of the latent video: about ten tensors of 5120 numbers in bfloat16, two of the
 feed-forward layer. Generous for smaller models."""
-DECODE_BYTES_PER_PIXEL = 4 * 3 * 160
-"""Peak of a float32 VAE decode, a pixel of one frame: about 160 channels at full size over a chunk of frames."""
+KEPT_WIDE = 0.2
+"""Share of a T5 encoder's numbers that transformers keeps in thirty-two bits beside float16: its `wo` layers, 1.0 of 4.8
+billion (1.0 of 5.7 in UMT5)."""
 OFFLOADED_SHARE = 0.3
 """Of a transformer that streams from the host, this share lies on the card at its peak (diffusers reports 13 GB for 28.6)."""
 
@@ -62,26 +64,36 @@ class PartBytes:
             name = "transformer" if part.startswith("transformer") else part
             if name in weigh:
                 wanted = vae_dtype if part == "vae" else dtype
-                weigh[name] += BYTES[wanted] * count
-                copied[name] += BYTES[wanted] * count if stored != wanted else 0
+                wide = KEPT_WIDE * count if (part, wanted) == ("text_encoder", "float16") else 0.0
+                weigh[name] += BYTES[wanted] * (count - wide) + 4 * wide
+                copied[name] += BYTES[wanted] * (count - wide) if stored != wanted else 0
+                copied[name] += 4 * wide if stored != "float32" else 0
         return cls(**weigh, copied=copied)
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a clip needs beside the weights, in bytes."""
+    """What a clip needs beside the weights, in bytes. tiled: decoding it in tiles."""
 
     denoise: float
     decode: float
+    tiled: float
 
     def smaller_than(self, other: Work) -> bool:
         """Less in one and no more in the other."""
         return self != other and self.denoise <= other.denoise and self.decode <= other.decode
 
     @classmethod
-    def of(cls, frames: int, width: int, height: int) -> Work:
+    def of(cls, family: Family, frames: int, width: int, height: int, dtype: str, vae_dtype: str) -> Work:
+        """dtype, vae_dtype: those in which transformer and decoder compute."""
         tokens = ((frames - 1) // 4 + 1) * (height / 16) * (width / 16)
-        return cls(tokens * DENOISE_BYTES_PER_TOKEN, width * height * DECODE_BYTES_PER_PIXEL)
+        decode, tiled = (
+            family.decode_peak(frames, width, height, dtype=vae_dtype, tiled=tiled) for tiled in (False, True)
+        )
+        return cls(tokens * DENOISE_BYTES_PER_TOKEN * BYTES[dtype] / 2, decode, min(decode, tiled))
+
+    def peak(self, tiled: bool) -> float:
+        return max(self.denoise, self.tiled if tiled else self.decode)
 
 
 @dataclass(frozen=True)
@@ -114,7 +126,8 @@ class MemoryPlan:
         what = _WORDS[self.tier]
         if self.device == "cpu":
             return f"{self.tier}: {what}"
-        return f"tier {self.tier}: {what} ({self.needs / GIB:.1f} of {self.free / GIB:.1f} GiB)"
+        tiles = ", the decoder works in tiles" if self.tiled_decode else ""
+        return f"tier {self.tier}: {what}{tiles} ({self.needs / GIB:.1f} of {self.free / GIB:.1f} GiB)"
 
     def as_row(self) -> dict[str, Any]:
         row = asdict(self) | {"label": self.label}
@@ -125,17 +138,17 @@ _WORDS: Mapping[str, str] = {
     "A": "everything stays on the card, and copies that LoRA changes start from",
     "B": "transformer and decoder stay on the card, the text encoder where there is room; LoRA copies in main memory",
     "C": "the transformer is stored in eight bits, the text encoder leaves the card after encoding",
-    "D": "the transformer streams from main memory, the decoder works in tiles where the picture is large",
-    "E": "the transformer streams in eight bits, the decoder works in tiles in sixteen bits (slow, experimental)",
+    "D": "the transformer streams from main memory",
+    "E": "the transformer streams in eight bits, the decoder computes in sixteen (slow, experimental)",
     "cpu": "no card: everything in main memory",
     "cpu-lean": "no card: the text encoder is freed after encoding, the decoder works in tiles",
     "cpu-half": "no card and little main memory: weights in sixteen bits, the text encoder is freed after encoding, the decoder works in tiles",
 }
 
 
-def plan_of(tier: Tier, parts: PartBytes, work: Work, free: float) -> MemoryPlan:
-    """The plan of a tier, with what it needs."""
-    plan = _plan_of(tier, parts, work, free)
+def plan_of(tier: Tier, parts: PartBytes, work: Work, free: float, *, tiled: bool = False) -> MemoryPlan:
+    """The plan of a tier, with what it needs. tiled: the decoder works in tiles, as it always does on tier E."""
+    plan = _plan_of(tier, parts, work, free, tiled or tier == "E")
     loading = parts.copy_of("transformer") if plan.streamed else 0.0
     if plan.weights == "float8":
         loading = max(parts.copy_of("transformer"), parts.transformer / 2)
@@ -143,47 +156,46 @@ def plan_of(tier: Tier, parts: PartBytes, work: Work, free: float) -> MemoryPlan
     return replace(plan, host=max(parked + loading, parts.copy_of("text_encoder")))
 
 
-def _plan_of(tier: Tier, parts: PartBytes, work: Work, free: float) -> MemoryPlan:
-    peak = max(work.denoise, work.decode)
+def _plan_of(tier: Tier, parts: PartBytes, work: Work, free: float, tiled: bool) -> MemoryPlan:
+    peak = work.peak(tiled)
     weight, text, vae = parts.transformer, parts.text_encoder, parts.vae
+    plan = MemoryPlan(tier, tiled_decode=tiled, free=free)
     if tier == "A":
-        return MemoryPlan("A", needs=2 * weight + text + vae + peak + RESERVE, free=free)
+        return replace(plan, needs=2 * weight + text + vae + peak + RESERVE)
+    plan = replace(plan, pristine="host")
     if tier == "B":
         roomy = weight + text + vae + peak + RESERVE
         if roomy <= free:
-            return MemoryPlan("B", pristine="host", needs=roomy, free=free)
+            return replace(plan, needs=roomy)
         needs = max(weight + peak, min(text, weight)) + vae + RESERVE
-        return MemoryPlan("B", pristine="host", text_encoder="host", needs=needs, free=free)
+        return replace(plan, text_encoder="host", needs=needs)
     if tier == "C":
-        needs = weight / 2 + vae + peak + RESERVE
-        return MemoryPlan("C", weights="float8", pristine="host", text_encoder="host", needs=needs, free=free)
-    large = work.decode > 2 * GIB or tier == "E"
-    decode = min(work.decode, 1.5 * GIB) if large else work.decode
-    share = OFFLOADED_SHARE * (0.5 if tier == "E" else 1.0)
-    return MemoryPlan(
-        tier,
-        weights="float8" if tier == "E" else "plain",
-        streamed=True,
-        text_encoder="freed",
-        pristine="host",
-        tiled_decode=large,
-        narrow_decode=tier == "E",
-        needs=weight * share + vae * (0.5 if tier == "E" else 1.0) + max(work.denoise, decode) + RESERVE,
-        free=free,
-    )
+        return replace(plan, weights="float8", text_encoder="host", needs=weight / 2 + vae + peak + RESERVE)
+    plan = replace(plan, streamed=True, text_encoder="freed")
+    if tier == "D":
+        return replace(plan, needs=weight * OFFLOADED_SHARE + vae + peak + RESERVE)
+    peak = max(work.denoise, work.tiled / 2)
+    needs = weight * OFFLOADED_SHARE / 2 + vae / 2 + peak + RESERVE
+    return replace(plan, weights="float8", narrow_decode=True, needs=needs)
+
+
+_WAYS: tuple[tuple[Tier, bool], ...] = (
+    ("A", False), ("B", False), ("B", True), ("C", False), ("C", True), ("D", False), ("D", True), ("E", True),
+)  # fmt: skip
+"""Tiers, and whether the decoder works in tiles: before weights get eight bits or stream, tiles are tried."""
 
 
 def choose(free: float, parts: PartBytes, work: Work, host: float = float("inf")) -> MemoryPlan:
     """The roomiest plan that fits into `free` bytes of a card and `host` bytes of main memory; where none does, the one
     that comes nearest to it.
 
-    Two comforts are weighed here: a text encoder on the host costs a second a new prompt, copies on the host a
-    second a change of LoRA; weights in eight bits and streaming cost quality and time, so they come last. A text encoder
-    that main memory cannot hold is read from the disk for each new prompt.
+    Three comforts are weighed here: a text encoder on the host costs a second a new prompt, copies on the host a
+    second a change of LoRA, tiles a little of decoding; weights in eight bits and streaming cost quality and time, so they
+    come last. A text encoder that main memory cannot hold is read from the disk for each new prompt.
     """
     fit = []
-    for tier in TIERS:
-        plan = plan_of(tier, parts, work, free)
+    for tier, tiled in _WAYS:
+        plan = plan_of(tier, parts, work, free, tiled=tiled)
         if plan.text_encoder == "host" and plan.host > host:
             held = max(plan.host - parts.text_encoder, parts.copy_of("text_encoder"))
             plan = replace(plan, text_encoder="freed", host=held)
@@ -194,43 +206,46 @@ def choose(free: float, parts: PartBytes, work: Work, host: float = float("inf")
     return min(fit, key=lambda plan: plan.host) if fit else plan_of("E", parts, work, free)
 
 
-def on_cpu(parts: PartBytes, free: float = float("inf")) -> MemoryPlan:
-    """The plan without a card; lean where the main memory would not hold all parts comfortably."""
-    total = parts.transformer + parts.text_encoder + parts.vae
-    plan = MemoryPlan("cpu", device="cpu", needs=total, free=free, host=sum(parts.copied.values()))
-    return plan if total * 1.5 <= free else lean(plan, parts)
+def on_cpu(parts: PartBytes, work: Work, free: float = float("inf")) -> MemoryPlan:
+    """The plan without a card; lean where the main memory would not hold all parts and the work at once."""
+    needs = parts.transformer + parts.text_encoder + parts.vae + work.peak(tiled=False) + RESERVE
+    plan = MemoryPlan("cpu", device="cpu", needs=needs, free=free, host=sum(parts.copied.values()))
+    return plan if needs <= free else lean(plan, parts, work)
 
 
-def lean(plan: MemoryPlan, parts: PartBytes) -> MemoryPlan:
+def lean(plan: MemoryPlan, parts: PartBytes, work: Work) -> MemoryPlan:
     """A plan without a card in less memory: text encoder and transformer are never there together."""
-    needs = 1.05 * max(parts.text_encoder, parts.transformer + parts.vae) + RESERVE
+    needs = max(parts.text_encoder, parts.transformer + parts.vae + work.peak(tiled=True)) + RESERVE
     host = max(parts.copy_of("text_encoder"), parts.copy_of("transformer") + parts.copy_of("vae"))
     return replace(
         plan, tier="cpu-lean", text_encoder="freed", pristine="host", tiled_decode=True, needs=needs, host=host
     )
 
 
-def halved(parts: PartBytes, free: float) -> MemoryPlan:
+def halved(parts: PartBytes, work: Work, free: float) -> MemoryPlan:
     """The lean plan of parts that weigh sixteen bits a number: for a main memory too small for thirty-two."""
-    return replace(lean(on_cpu(parts, free), parts), tier="cpu-half")
+    return replace(lean(on_cpu(parts, work, free), parts, work), tier="cpu-half")
 
 
 def roomier(plan: MemoryPlan, than: MemoryPlan) -> bool:
     """Whether a plan for the same weights in the same dtype is the faster one."""
-    if than.tier == "cpu-half":
-        return False
-    return _ROOMY_FIRST.index((plan.tier, plan.text_encoder)) < _ROOMY_FIRST.index((than.tier, than.text_encoder))
+    return than.tier != "cpu-half" and _tightness(plan) < _tightness(than)
 
 
-_PLACES = ("resident", "host", "freed")
-_ROOMY_FIRST = [(tier, place) for tier in (*TIERS, "cpu", "cpu-lean") for place in _PLACES]
+def _tightness(plan: MemoryPlan) -> tuple[int, bool, int]:
+    tiers = (*TIERS, "cpu", "cpu-lean", "cpu-half")
+    return tiers.index(plan.tier), plan.tiled_decode, ("resident", "host", "freed").index(plan.text_encoder)
 
 
 def lower(plan: MemoryPlan, parts: PartBytes, work: Work) -> MemoryPlan | None:
-    """The next tighter plan after out-of-memory; None at the end."""
+    """The next tighter plan after out-of-memory; None at the end. Tiles stay, and come where the tier needs them."""
     if plan.device == "cpu":
-        return lean(plan, parts) if plan.tier == "cpu" else None
+        return lean(plan, parts, work) if plan.tier == "cpu" else None
     if plan.tier == "B" and plan.text_encoder == "resident":
-        return replace(plan_of("B", parts, work, 0.0), free=plan.free)
-    at = TIERS.index(plan.tier)
-    return plan_of(TIERS[at + 1], parts, work, plan.free) if at + 1 < len(TIERS) else None
+        return replace(plan_of("B", parts, work, 0.0, tiled=plan.tiled_decode), free=plan.free)
+    at = TIERS.index(plan.tier) + 1
+    if at == len(TIERS):
+        return None
+    untiled = plan_of(TIERS[at], parts, work, plan.free)
+    roomy = not plan.tiled_decode and untiled.needs <= plan.free
+    return untiled if roomy else plan_of(TIERS[at], parts, work, plan.free, tiled=True)

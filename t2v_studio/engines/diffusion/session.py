@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from t2v_studio.engines.base import Canvas, PrepareReport, SceneSettings
-from t2v_studio.engines.diffusion import attention, compile, step_cache
+from t2v_studio.engines.diffusion import attention, compile, load, step_cache
 from t2v_studio.engines.diffusion.denoise import Clip, Denoised, denoise
 from t2v_studio.engines.diffusion.families.base import Encoded, Family
 from t2v_studio.engines.diffusion.families.loading import out_of_memory
@@ -103,7 +103,8 @@ class Session:
         return self.family.profile(self.options.quality or "balanced")
 
     def work(self, extra_frames: int = 0) -> Work:
-        return work_of(self.canvas, extra_frames)
+        key = self.resident.key
+        return load.work_of(self.family, self.canvas, key.dtype, key.device, extra_frames)
 
     def run(self, index: int) -> Run:
         """What scene `index` is drawn with when nothing is changed."""
@@ -308,7 +309,3 @@ class Session:
             "flow_shift": self.options.flow_shift or self.family.flow_shift(self.canvas.height, self.canvas.width),
             "vae_dtype": self.resident.vae_dtype,
         }
-
-
-def work_of(canvas: Canvas, extra_frames: int = 0) -> Work:
-    return Work.of(max(canvas.scene_frames) + extra_frames, canvas.width, canvas.height)

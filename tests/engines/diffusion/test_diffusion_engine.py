@@ -208,7 +208,9 @@ def graphs() -> int:
 
 @pytest.fixture
 def traced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks are traced as for the card, and run as they are: no compiler is needed, and the numbers stay the same."""
+    """Blocks are traced as for the card, and run as they are: no compiler is needed, and the numbers stay the same.
+    Graphs are kept by class, so those of other tests are forgotten first."""
+    torch.compiler.reset()
     monkeypatch.setattr(compile, "BACKEND", "eager")
     monkeypatch.setattr(compile, "why_not", lambda device, cache: "")
 
@@ -306,8 +308,10 @@ def test_little_main_memory_takes_sixteen_bits_and_too_little_is_refused(
     drawn(engine, plan, canvas(scenes=1))
     assert engine._resident is resident, "what is loaded stays, as long as nobody asks for other numbers"
     assert engine.release()
-    monkeypatch.setattr(load, "on_cpu", lambda parts, free: replace(on_cpu(parts, free), needs=2e12, host=2e12))
-    monkeypatch.setattr(load, "halved", lambda parts, free: replace(halved(parts, free), host=2e12 + 1))
+    monkeypatch.setattr(
+        load, "on_cpu", lambda parts, work, free: replace(on_cpu(parts, work, free), needs=2e12, host=2e12)
+    )
+    monkeypatch.setattr(load, "halved", lambda parts, work, free: replace(halved(parts, work, free), host=2e12 + 1))
     with pytest.raises(
         LimitError, match=r"tiny-wan needs 1862.6 GiB of main memory to load, and 931.3 are free"
     ) as short:

@@ -63,7 +63,7 @@ def test_a_scene_without_evidence_takes_the_written_prompt(tokenizer: Any) -> No
     assert scene.prompt.splitlines()[0] == PLAIN and scene.negative_prompt == "people, blurry, faces, logo"
     assert scene.written.prompt_before == plan.scenes[0].prompt and len(ask.messages) == 1
     assert unwritten(made) == plan and is_written(made, "mine") and not is_written(made, "another")
-    assert said(made) == ["The prompt writer mine wrote the prompts of 1 of 1 scenes."]
+    assert said(made) == ["The prompt writer mine wrote the prompts of 1 of 1 scene."]
 
 
 def test_an_answer_that_keeps_every_retrieved_word_needs_no_evidence_beside_it(tokenizer: Any) -> None:

@@ -12,7 +12,7 @@ from t2v_studio.engines.diffusion import attention, compile, load, step_cache
 from t2v_studio.engines.diffusion.memory_plan import PartBytes, Work, on_cpu, plan_of
 from t2v_studio.errors import InputError
 
-PARTS, WORK = PartBytes(3e9, 1e9, 5e8), Work.of(17, 832, 480)
+PARTS, WORK = PartBytes(3e9, 1e9, 5e8), Work(1e9, 8e9, 1e9)
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_a_kernel_is_set_once_and_not_left_to_the_next_model(monkeypatch: pytest
     ],
 )
 def test_when_blocks_are_compiled(asked: str, tier: str, cache: str, on: bool) -> None:
-    plan = on_cpu(PARTS) if tier == "cpu" else plan_of(tier, PARTS, WORK, 0.0)  # type: ignore[arg-type]
+    plan = on_cpu(PARTS, WORK) if tier == "cpu" else plan_of(tier, PARTS, WORK, 0.0)  # type: ignore[arg-type]
     wanted, why = compile.wanted(asked, plan, step_cache=cache)
     assert wanted is on and why
 

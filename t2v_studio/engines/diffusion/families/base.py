@@ -109,9 +109,16 @@ class Family:
     lora_targets: tuple[str, ...]
     keep_fp32: tuple[str, ...]
     defaults: Mapping[str, Profile]
+    decode_bytes: int
+    """What decoding holds at its peak beside the weights, bytes a pixel of one frame in float32, untiled: counted on the
+    full-size decoders, with a tenth for what their convolutions borrow. Of every frame, where `decodes_whole`."""
+    tile_pixels: int
+    """Pixels of the tiles that the decoder works in, where memory is short."""
     trained_sizes: tuple[tuple[int, int], ...] = ()
     takes_flow_shift: bool = True
     max_frames: int | None = None
+    decodes_whole: bool = False
+    """Whether the decoder holds all frames at once, and not a few after another."""
 
     schedulers: ClassVar[tuple[str, ...]] = ()
     """Scheduler classes that a model folder may name; anything else is refused."""
@@ -385,6 +392,15 @@ class Family:
 
     # size and cost
 
+    def decode_peak(
+        self, frames: int, width: int, height: int, *, dtype: str = "float32", tiled: bool = False
+    ) -> float:
+        """Bytes that decoding a clip takes beside the decoder's weights, all at once or in tiles."""
+        pixels, wide = width * height, 1.0 if dtype == "float32" else 0.5
+        at_once = min(pixels, self.tile_pixels) if tiled else pixels
+        held = self.decode_bytes * at_once * (frames if self.decodes_whole else 1)
+        return wide * (held + (_OUT * pixels * frames if tiled else 0))
+
     def parameters(self, part: str, config: Mapping[str, Any]) -> int:
         """Parameters of a part from its config.json, counted on the meta device (no memory)."""
         class_name = {"vae": self.vae, "text_encoder": self.text_encoder}.get(part, self.transformer)
@@ -398,6 +414,10 @@ class Family:
 
     def _flops(self, config: Mapping[str, Any], latent: tuple[int, int, int]) -> float:
         raise NotImplementedError
+
+
+_OUT = 16
+"""Bytes a pixel of every frame, in float32: the finished tiles, and the picture that is put together of them."""
 
 
 def block_flops(tokens: int, dim: int, text: int, text_width: int, hidden: int) -> int:
