@@ -122,7 +122,7 @@ class Engine(Protocol):
     """Draws plans. An instance may keep a model in memory between calls.
 
     options: None for engines that are not diffusion. An engine may also have `prepare(plan, canvas, report)`,
-    called once before the scenes of a plan, `finish()`, called after them whatever happened, `together()`, around the
+    called once before the scenes of a plan, `finish(done)`, called once the video stands or is given up, `together()`, around the
     videos of a pair, and `notices(plan, canvas)`: what of a plan cannot be drawn as it stands, in words.
     """
 

@@ -71,7 +71,7 @@ def _size(canvas: Canvas, engine: Any) -> str:
         return f"{said}."
     passes = engine.passes(canvas)
     work = "1 pass" if passes == 1 else f"{passes} passes"
-    cached = ", fewer with the step cache" if options.step_cache != "off" else ""
+    cached = ", which the step cache shortens" if options.step_cache != "off" else ""
     return (
         f"{said}; {options.model_id}, {plural(canvas.steps or 0, 'step')}, guidance {canvas.guidance:g}: "
         f"{work} of the model{cached}."

@@ -114,7 +114,7 @@ def produce(
     notices = [*planned.notices, *notices, *rounded, *_engine_notices(engine, plan, canvas)]
     records.sweep_unfinished(workspace)
     video_id = video_id or new_id("vid")
-    with _building(workspace, video_id) as folder:
+    with _finishing(engine), _building(workspace, video_id) as folder:
         watch = Watch(
             report, preview, check_cancelled, folder / "preview.jpg", workspace.relative(folder / "preview.jpg")
         )
@@ -220,6 +220,18 @@ def _local_engine() -> Engine:
 def _engine_notices(engine: Engine, plan: ScenePlan, canvas: Canvas) -> list[str]:
     say = getattr(engine, "notices", None)
     return list(say(plan, canvas)) if say is not None else []
+
+
+@contextmanager
+def _finishing(engine: Engine) -> Iterator[None]:
+    """Tell the engine when the video stands, or that it does not: it keeps what another attempt can use."""
+    finish, done = getattr(engine, "finish", None), False
+    try:
+        yield
+        done = True
+    finally:
+        if finish is not None:
+            finish(done)
 
 
 @contextmanager

@@ -101,18 +101,11 @@ def render_scenes(
     """
     watch.total = sum(canvas.scene_frames)
     writer = _Writer(plan, canvas, encoder, snapshots)
-    done = False
-    try:
-        failed = _prepared(plan, canvas, engine, local, watch)
-        if engine.name == "local":
-            _painted(plan, canvas, engine, writer, watch)
-        else:
-            _spooled(plan, canvas, engine, local, writer, watch, failed)
-        done = True
-    finally:
-        finish = getattr(engine, "finish", None)
-        if finish is not None:
-            finish(done)
+    failed = _prepared(plan, canvas, engine, local, watch)
+    if engine.name == "local":
+        _painted(plan, canvas, engine, writer, watch)
+    else:
+        _spooled(plan, canvas, engine, local, writer, watch, failed)
     return writer.rendered
 
 

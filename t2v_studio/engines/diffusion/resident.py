@@ -146,6 +146,11 @@ class Resident:
         self._take(plan)
         return True
 
+    def tile(self, work: Work) -> None:
+        """Decode in tiles from now on: `work` did not fit at once."""
+        self._ran_out = work, self._room()
+        self.plan = replace(self.plan, tiled_decode=True)
+
     def step_up(self, work: Work) -> bool:
         """Go to the plan that fits `work` now, where that is roomier than the one that is held: another program has left,
         or a job asks for less. Work that ran out of memory stays where it stepped down to, unless there is more by now.

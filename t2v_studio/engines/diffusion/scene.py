@@ -64,6 +64,8 @@ class SceneDrawing:
         self._spent: dict[str, float] = {"denoise": 0.0, "decode": 0.0}
         self._step_s: list[float] = []
         self._latents_key = ""
+        self._numerics: dict[str, Any] = {}
+        """Of the latents: memory may be tighter by the time they are decoded."""
         self._tries: list[dict[str, Any]] = []
 
     def frames(self) -> NDArray[np.uint8]:
@@ -90,10 +92,15 @@ class SceneDrawing:
             if rung is None:
                 raise _bad(self.index, tried.cause, self._tries)
             taken.append(rung.action)
+            if rung.action == ladder.TILE and not settings.decode_dtype:
+                session.resident.tile(session.work(settings.drop_leading))
             settings = rung.settings
             held = None if rung.denoise else tried.latents
         assert tried.frames is not None and tried.latents is not None
-        self._spent["text"], session.text_s = session.text_s, 0.0
+        self._spent |= {"text": 0.0} | session.spent
+        self._forwards += session.forwards
+        session.spent.clear()
+        session.forwards = 0
         self.provenance = self._provenance(settings, tried)
         return tried.frames
 
@@ -125,6 +132,7 @@ class SceneDrawing:
         """Latents of a clip: those that an interrupted run left, or new ones; None where they are no numbers."""
         session = self.session
         session.apply(settings)
+        self._numerics = session.numerics(settings)
         self._latents_key = self._key(clip, settings)
         kept = session.stores.latents.get(self._latents_key)
         session.kept_latents.add(self._latents_key)
@@ -224,7 +232,7 @@ class SceneDrawing:
         prompt, applied = session.prompts[self.index], session.applied
         assert tried.latents is not None
         return {
-            "numerics": session.numerics(settings),
+            "numerics": self._numerics | {"vae_dtype": session.resident.vae_dtype},
             "sampling": {
                 "steps": clip.steps,
                 "guidance": clip.guidance,
@@ -255,7 +263,7 @@ class SceneDrawing:
         """The share of the physical limit; a step cache leaves out an unknown part of the work."""
         session = self.session
         card = limits.card_name(session.resident.key.device)
-        if session.numerics(SceneSettings())["step_cache"] != "off":
+        if self._numerics["step_cache"] != "off":
             return {"card": card, "share": None, "text": "unknown: the step cache left steps out"}
         config = session.resident.transformers[0].config
         passes = 2 if session.family.cfg_batched and clip.guidance > 1 else 1
@@ -271,7 +279,7 @@ class SceneDrawing:
                 "files": source.stamp,
                 "clip": vars(clip),
                 "text": [prompt.text, prompt.negative],
-                "numerics": session.numerics(settings),
+                "numerics": self._numerics,
                 "adapter": [*session.worn.state.identity, session.scale(settings)] if session.worn else None,
                 "versions": [version(name) for name in ("torch", "diffusers", "transformers")],
             }

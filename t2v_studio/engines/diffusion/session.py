@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,8 +81,9 @@ class Session:
     """Why a switch is on or off, in words."""
     ratios: list[float] | None = None
     applied: Any = None
-    text_s: float = 0.0
-    """Seconds that text took since a scene last took them into its record."""
+    spent: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    """Seconds of text and calibration since a scene last took them into its record; forwards: those of calibration."""
+    forwards: int = 0
     kept_latents: set[str] = field(default_factory=set)
     _cache_on: str = "off"
     _switched_for: Any = None
@@ -188,7 +190,7 @@ class Session:
             report=report,
         )
         resident.park_encoder()
-        self.text_s += time.perf_counter() - began
+        self.spent["text"] += time.perf_counter() - began
 
     def texts(self, index: int, clip: Clip) -> tuple[Encoded, Encoded | None]:
         """Embeddings of a scene; the negative ones only where guidance is on (a retry may have turned it on)."""
@@ -251,7 +253,7 @@ class Session:
         if self._cache_for(self.options.step_cache, self.steps)[0] != "magcache":
             return
         clip = self.clip(0, SceneSettings())
-        key = f"{self.resident.source.stamp} {clip.steps} {clip.flow_shift} {clip.height}"
+        key = self._ratios_key(clip)
         self.ratios = step_cache.kept_ratios(self.stores.ratios, key, clip.steps)
         if self.ratios is not None:
             return
@@ -265,9 +267,11 @@ class Session:
         self.apply(SceneSettings(step_cache=False))
         step_cache.switch(transformers, "calibrate", clip.steps)
         try:
-            self.denoise(
+            made = self.denoise(
                 0, clip, lambda done, total: report("calibrate", done, total, "measuring the step cache"), read
             )
+            self.spent["calibrate"] += made.seconds
+            self.forwards += made.forwards
         finally:
             step_cache.switch(transformers, "off", clip.steps)
         if len(found) != clip.steps:
@@ -275,6 +279,14 @@ class Session:
             return
         self.ratios = found
         step_cache.keep_ratios(self.stores.ratios, key, found)
+
+    def _ratios_key(self, clip: Clip) -> str:
+        """All that decides the ratios but the words and the seed, which the cache's authors found to matter little."""
+        source, numerics = self.resident.source, self.numerics(SceneSettings())
+        own = {name: value for name, value in numerics.items() if name not in ("compiled", "step_cache", "ratios")}
+        worn = [*self.worn.state.identity, self.worn.scale] if self.worn else []
+        shape = {name: value for name, value in vars(clip).items() if name != "seed"}
+        return step_cache.mark([source.stamp, shape, own, worn])
 
     def denoise(
         self, index: int, clip: Clip, report: Any, watch: Any = None, preview: Any = None, show: Any = None
@@ -298,6 +310,7 @@ class Session:
     def numerics(self, settings: SceneSettings) -> dict[str, Any]:
         """All that decides pixels beside the plan and the scene's settings: alike in both arms of a pair."""
         key = self.resident.key
+        measured = {"ratios": step_cache.mark(self.ratios)} if self._cache_on == "magcache" else {}
         return {
             "device": key.device,
             "dtype": key.dtype,
@@ -305,6 +318,7 @@ class Session:
             "attention": settings.attention or self.attention,
             "compiled": self.compiled and self._cache_on == "off",
             "step_cache": self._cache_on,
+            **measured,
             "cfg_cutoff": self.options.cfg_cutoff,
             "flow_shift": self.options.flow_shift or self.family.flow_shift(self.canvas.height, self.canvas.width),
             "vae_dtype": self.resident.vae_dtype,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 from dataclasses import replace
@@ -182,6 +183,21 @@ def test_step_cache_leaves_no_trace_in_the_next_clip(engine: DiffusionEngine, ki
     assert longer.shape[0] == 9
     (back,), _ = drawn(engine, plan, canvas(scenes=1, steps=20))
     assert np.array_equal(plain, back)
+
+
+def test_the_record_names_the_ratios_of_magcache_and_the_run_that_measured_them(engine: DiffusionEngine) -> None:
+    plan, on = make_plan(2), canvas(steps=20, step_cache="magcache")
+    _, (first, second) = drawn(engine, plan, on)
+    assert first.details["forwards"] == 2 * second.details["forwards"] and first.details["timings_s"]["calibrate"] > 0
+    assert "calibrate" not in second.details["timings_s"]
+    path = engine._stores.ratios
+    ((key, ratios),) = json.loads(path.read_text()).items()
+    path.write_text(json.dumps({key: [0.97 * ratio for ratio in ratios]}))
+    _, (other, _) = drawn(engine, plan, on)
+    assert other.details["numerics"].pop("ratios") != first.details["numerics"].pop("ratios")
+    assert other.details["numerics"] == first.details["numerics"]
+    drawn(engine, plan, canvas(steps=20, step_cache="magcache", guidance=4.0))
+    assert len(json.loads(path.read_text())) == 2, "another guidance has other ratios"
 
 
 def test_magcache_is_not_measured_in_vain_on_two_experts(engine: DiffusionEngine) -> None:

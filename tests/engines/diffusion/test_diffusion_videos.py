@@ -90,6 +90,21 @@ def test_a_record_with_a_retry_is_drawn_again_to_the_byte(engine, with_tiny, set
     assert not any("frames are not those" in notice for notice in repeated.notices)
 
 
+def test_latents_stay_until_the_video_stands(engine, with_tiny, settings, monkeypatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("t2v_studio.production.produce.seal", full)
+    with pytest.raises(LimitError, match="disk is full"):
+        video(engine, with_tiny, settings)
+    kept = with_tiny.cache / "diffusion" / "latents"
+    assert len(list(kept.glob("*.safetensors"))) == 2, "another attempt need not denoise again"
+    monkeypatch.undo()
+    made = video(engine, with_tiny, settings)
+    assert [scene.details["forwards"] for scene in made.scenes] == [0, 0]
+    assert list(kept.glob("*.safetensors")) == []
+
+
 def test_frames_that_differ_say_what_has_changed(engine, with_tiny, settings, tmp_path) -> None:
     folder = make_tiny("wan", tmp_path / "mine", 0)
     register(with_tiny, "mine", "wan", folder, tiny=True)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tiny_studio
 import torch
-from diffusers import WanTransformer3DModel
+from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from diffusers.hooks.first_block_cache import FBCHeadBlockHook
 from diffusers.hooks.mag_cache import MagCacheHeadHook
 from diffusers.models import attention_dispatch
@@ -281,6 +281,46 @@ def test_out_of_memory_goes_down_until_it_fits(
     assert source.details["memory"]["tier"] == "D" and frames.std() > 1
     assert source.details["latents_sha256"] == expected.details["latents_sha256"]
     assert places(engine) == HELD["D"]
+
+
+def fails_to_decode(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """Decoding runs out of memory: `times` times; or always when it is not done in tiles, for 0."""
+    left = [times]
+
+    def full(vae: Any, *_: Any, **__: Any) -> None:
+        left[0] -= 1
+        if left[0] >= 0 or (times == 0 and not vae.use_tiling):
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    spied(monkeypatch, AutoencoderKLWan, "decode", full)
+
+
+def test_what_was_decoded_in_tiles_once_is_decoded_so_from_then_on(
+    card: Card, on_tier: OnTier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails_to_decode(monkeypatch, 0)
+    engine, plan = on_tier("B"), make_plan(3)
+    for seed in (3, 4):
+        _, sources = drawn(engine, plan, canvas(scenes=3, seed=seed, compile_blocks="off"))
+        assert [len(source.retries) for source in sources] == ([1, 0, 0] if seed == 3 else [0, 0, 0])
+        assert [source.settings for source in sources] == [{"tiled": True}] * 3
+        assert all("the decoder works in tiles" in source.details["memory"]["plan"] for source in sources[1:])
+
+
+def test_latents_keep_the_numbers_with_which_they_were_made(
+    card: Card, on_tier: OnTier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory runs out while they are decoded, in tiles too, so that the model goes on in eight bits."""
+    _, expected = one(on_tier("B"))
+    fails_to_decode(monkeypatch, 3)
+    engine = on_tier("B")
+    _, source = one(engine)
+    assert source.details["memory"]["tier"] == "C" and len(source.retries) == 3
+    assert source.details["latents_sha256"] == expected.details["latents_sha256"]
+    assert source.details["numerics"] == expected.details["numerics"]
+    assert source.details["numerics"]["weights"] == "plain"
+    _, after = one(engine, seed=9)
+    assert after.details["numerics"]["weights"] == "float8"
 
 
 def test_a_later_job_takes_a_roomier_plan_where_it_asks_for_less_or_more_is_free(

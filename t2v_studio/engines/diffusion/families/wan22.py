@@ -36,7 +36,7 @@ WAN22_5B = replace(
     expand_timesteps=True,
     shifts=(5.0, 5.0),
     defaults={
-        "fast": Profile(frames=25, steps=24, guidance=5.0, fps=24, width=832, height=480),
+        "fast": Profile(frames=25, steps=24, guidance=5.0, fps=24, width=1280, height=704),
         "balanced": Profile(frames=49, steps=30, guidance=5.0, fps=24, width=1280, height=704),
         "high": Profile(frames=121, steps=40, guidance=5.0, fps=24, width=1280, height=704),
     },
