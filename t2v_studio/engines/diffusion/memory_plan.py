@@ -86,11 +86,12 @@ class Work:
     @classmethod
     def of(cls, family: Family, frames: int, width: int, height: int, dtype: str, vae_dtype: str) -> Work:
         """dtype, vae_dtype: those in which transformer and decoder compute."""
-        tokens = ((frames - 1) // 4 + 1) * (height / 16) * (width / 16)
+        passes = 2 if family.cfg_batched else 1  # at once
+        denoise = passes * family.tokens(frames, width, height) * DENOISE_BYTES_PER_TOKEN * BYTES[dtype] / 2
         decode, tiled = (
             family.decode_peak(frames, width, height, dtype=vae_dtype, tiled=tiled) for tiled in (False, True)
         )
-        return cls(tokens * DENOISE_BYTES_PER_TOKEN * BYTES[dtype] / 2, decode, min(decode, tiled))
+        return cls(denoise, decode, min(decode, tiled))
 
     def peak(self, tiled: bool) -> float:
         return max(self.denoise, self.tiled if tiled else self.decode)

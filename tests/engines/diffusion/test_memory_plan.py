@@ -137,6 +137,23 @@ def test_what_cannot_be_decoded_at_once_is_decoded_in_tiles(
     assert plan.tiled_decode is tiled and ("the decoder works in tiles" in plan.label) is tiled
 
 
+@pytest.mark.parametrize(
+    ("name", "shape", "tokens"),
+    [
+        ("wan", (81, 832, 480), 32_760),
+        ("wan", (81, 1280, 720), 75_600),
+        ("wan22-5b", (121, 1280, 704), 27_280),
+        ("cogvideox", (49, 720, 480), 17_550),
+        ("ltx", (257, 704, 480), 10_890),
+    ],
+)
+def test_denoising_is_reckoned_by_the_tokens_of_the_family(name: str, shape: tuple[int, int, int], tokens: int) -> None:
+    rules = family(name)
+    assert rules.tokens(*shape) == tokens
+    at_once = 2 if rules.cfg_batched else 1
+    assert work(name, *shape).denoise == pytest.approx(at_once * tokens * 220_000)
+
+
 def test_a_t5_encoder_in_float16_keeps_some_of_its_numbers_wide() -> None:
     files = [("text_encoder", "float16", 4_762_310_656), ("transformer", "float16", 1_693_889_280)]
     half = PartBytes.of(files, "float16", "float16")

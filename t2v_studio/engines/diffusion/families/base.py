@@ -132,6 +132,8 @@ class Family:
     """Whether the model is told the frame rate, and moves accordingly."""
     masks_text: ClassVar[bool] = False
     """Whether its attention to the text has a mask, which not every kernel takes."""
+    patch: ClassVar[int] = 2
+    """Latents along height and width that make one token of the transformer."""
     cfg_batched: ClassVar[bool] = False
     """Whether guidance runs both passes as one batch of two (True) or one after the other."""
 
@@ -217,6 +219,11 @@ class Family:
         """Latent frames, height and width of a clip."""
         time, down, across = self.vae_stride
         return (frames - 1) // time + 1, height // down, width // across
+
+    def tokens(self, frames: int, width: int, height: int) -> int:
+        """Tokens that the transformer makes of a clip."""
+        time, down, across = self.latent_shape(frames, width, height)
+        return time * (down // self.patch) * (across // self.patch)
 
     # loading
 

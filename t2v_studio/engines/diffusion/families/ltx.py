@@ -31,6 +31,7 @@ class LTXFamily(Family):
     masks_text: ClassVar[bool] = True
     many_sizes: ClassVar[bool] = True
     takes_fps: ClassVar[bool] = True
+    patch: ClassVar[int] = 1
     cfg_batched: ClassVar[bool] = True
 
     def _scheduler(self, config: Mapping[str, Any], shift: float | None, distilled: bool) -> Any:
