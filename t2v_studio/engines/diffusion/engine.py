@@ -357,7 +357,7 @@ class DiffusionEngine:
         held = self._resident
         if held is not None and held.serves(source, asked, device):
             if not self._together:
-                held.step_up(work)
+                held.suit(work)
             return held
         self._unload()
         dtype, sizes, plan = load.planned(family, source, asked, device, work)

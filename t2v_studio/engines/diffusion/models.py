@@ -387,7 +387,7 @@ def _own_folder(entry: ModelEntry, workspace: Workspace) -> Path:
         raise UnavailableError(
             "model_broken",
             f"The model {entry.name} cannot be used: {fault}.",
-            f"Put whole files of a {entry.family} model into {folder}, or take it out of the list: t2v models forget {entry.name}",
+            f"Put whole files into {folder}, or take it out of the list: t2v models forget {entry.name}",
         )
     return folder
 

@@ -151,21 +151,27 @@ class Resident:
         self._ran_out = work, self._room()
         self.plan = replace(self.plan, tiled_decode=True)
 
-    def step_up(self, work: Work) -> bool:
-        """Go to the plan that fits `work` now, where that is roomier than the one that is held: another program has left,
-        or a job asks for less. Work that ran out of memory stays where it stepped down to, unless there is more by now.
+    def suit(self, work: Work) -> None:
+        """Before a job: take the plan that fits `work` now, where that is roomier than the one that is held (another
+        program has left, or the job asks for less), and decode in tiles where it would not fit at once.
+
+        Work that ran out of memory stays where it stepped down to, unless there is more by now. A tighter place for
+        weights is left to `step_down`: what is loaded may fit after all.
         """
         if self._ran_out is not None:
             work_then, room_then = self._ran_out
             if not (work.smaller_than(work_then) or self._room() > MORE * room_then):
-                return False
+                return
         plan = load.plan_for(self.sizes, work, self.plan.device, self._room(), free_memory() + self.plan.host)
-        if not roomier(plan, self.plan):
-            return False
-        log.info("memory: from %s to %s", self.plan.label, plan.label)
-        self._ran_out = None
-        self._take(plan)
-        return True
+        if roomier(plan, self.plan):
+            log.info("memory: from %s to %s", self.plan.label, plan.label)
+            self._ran_out = None
+            encoder = self._parts.get("text_encoder")
+            if encoder is not None and streams(encoder):  # it would go on streaming where there is room for it now
+                del self._parts["text_encoder"]
+            self._take(plan)
+        elif plan.tiled_decode:
+            self.plan = replace(self.plan, tiled_decode=True)
 
     def _room(self) -> float:
         """Bytes that this model may take where its plan puts them: those that are free, and those that it has."""

@@ -30,6 +30,7 @@ from t2v_studio.adapters.catalogue import adopt
 from t2v_studio.engines.base import Provenance
 from t2v_studio.engines.diffusion import attention, load, memory_plan, preview, step_cache
 from t2v_studio.engines.diffusion.engine import DiffusionEngine
+from t2v_studio.engines.diffusion.families.registry import family
 from t2v_studio.engines.diffusion.models import ModelEntry
 from t2v_studio.workspace import Workspace
 
@@ -305,6 +306,24 @@ def test_what_was_decoded_in_tiles_once_is_decoded_so_from_then_on(
         assert [len(source.retries) for source in sources] == ([1, 0, 0] if seed == 3 else [0, 0, 0])
         assert [source.settings for source in sources] == [{"tiled": True}] * 3
         assert all("the decoder works in tiles" in source.details["memory"]["plan"] for source in sources[1:])
+
+
+def test_a_larger_job_is_decoded_in_tiles_before_it_fails(
+    card: Card, on_tier: OnTier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, seen = on_tier("B"), []
+    spied(monkeypatch, AutoencoderKLWan, "decode", lambda vae, *_, **__: seen.append(vae.use_tiling))
+
+    def plan(free: float, parts: Any, work: Any, host: float) -> memory_plan.MemoryPlan:
+        return memory_plan.plan_of("B", parts, work, free, tiled=work.decode > limit)
+
+    limit = load.work_of(family("wan"), canvas(frames=5), "bfloat16", "cuda").decode
+    monkeypatch.setattr(load, "choose", plan)
+    for size, tiled in ((1, False), (2, True), (1, False)):
+        on = canvas(scenes=1, compile_blocks="off")
+        _, (source,) = drawn(engine, make_plan(1), replace(on, width=size * on.width))
+        assert seen.pop() is tiled and source.retries == [] and source.details["memory"]["tier"] == "B"
+        assert source.settings == ({"tiled": True} if tiled else {})
 
 
 def test_latents_keep_the_numbers_with_which_they_were_made(
