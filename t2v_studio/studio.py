@@ -24,6 +24,7 @@ from t2v_studio.jobs.running import raise_error
 from t2v_studio.jobs.supervisor import LANES, Supervisor, read_tail, reconcile, supervised
 from t2v_studio.jobs.text_desk import TextDesk
 from t2v_studio.jobs.worker import QUICK_KINDS
+from t2v_studio.library.admission import check_words, checked_book
 from t2v_studio.library.passages import Passage, SearchResult
 from t2v_studio.planning.plan import Scene, ScenePlan
 from t2v_studio.production.request import VideoRequest
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from t2v_studio.production.record import VideoRecord
 
 OnProgress = Callable[[Job], None]
-BOOK_SUFFIXES = (".pdf", ".txt", ".md")
 QUERIES_MAX = 10_000
 
 
@@ -88,10 +88,10 @@ class Studio:
         save_rejected: bool = True,
     ) -> Job:
         """Queue the ingest of a PDF, text or Markdown file. Result: book, title, pages, kept, rejected."""
-        book = self._checked_book(path)
+        book = checked_book(path, self.settings.upload_max_mb)
         low = self.settings.min_words if min_words is None else min_words
         high = self.settings.max_words if max_words is None else max_words
-        _check_words(low, high)
+        check_words(low, high)
         spec = {
             "path": str(book),
             "title": title.strip()[:300],
@@ -101,36 +101,6 @@ class Studio:
             "save_rejected": save_rejected,
         }
         return self._submit("ingest", "library", spec, f"Add {book.name}")
-
-    def _checked_book(self, path: Path) -> Path:
-        """The file to read: it exists, is a plain file of a known kind, and is not too large."""
-        path = Path(path).expanduser()
-        if path.suffix.lower() not in BOOK_SUFFIXES:
-            raise InputError(
-                "bad_book_type",
-                f"book: {path.name} is not a PDF, text or Markdown file.",
-                f"Give a file that ends in {', '.join(BOOK_SUFFIXES)}.",
-            )
-        if not path.exists():
-            raise InputError("no_such_file", f"book: {path} is not there.", "Check the path.")
-        if not path.is_file():
-            raise InputError("not_a_file", f"book: {path} is not a file.", "Give one book at a time.")
-        try:
-            with path.open("rb"):
-                size = path.stat().st_size
-        except OSError as error:
-            raise InputError(
-                "book_unreadable", f"book: {path} cannot be read ({error.strerror}).", "Check its permissions."
-            ) from error
-        if size == 0:
-            raise InputError("empty_file", f"book: {path.name} is empty.", "Give the book itself.")
-        if size > self.settings.upload_max_mb * 1_000_000:
-            raise LimitError(
-                "book_too_large",
-                f"book: {path.name} has {size / 1e6:.0f} MB; at most {self.settings.upload_max_mb} are taken.",
-                "Raise T2V_UPLOAD_MAX_MB, or split the book.",
-            )
-        return path.resolve()
 
     def books(self) -> list[dict[str, Any]]:
         """Rows: book, title, file_name, pages, kept, rejected, words, added_at."""
@@ -446,16 +416,6 @@ class Studio:
         if self._executor is not None:
             self._executor.wake()
         return job
-
-
-def _check_words(low: int, high: int) -> None:
-    for name, value, least, most in (("min_words", low, 5, 400), ("max_words", high, 20, 1000)):
-        if not least <= value <= most:
-            raise InputError("bad_words", f"{name}: {value} words.", f"Give {least} to {most}.")
-    if low >= high:
-        raise InputError(
-            "bad_words", f"min_words: {low} is not below max_words, {high}.", "Passages need room: try 45 and 220."
-        )
 
 
 def _check_engine(request: VideoRequest, settings: Settings, workspace: Workspace) -> None:
