@@ -178,12 +178,12 @@ def video(context: Context, job: Job) -> dict[str, Any] | Next:
 
 def again(context: Context, job: Job) -> dict[str, Any]:
     """Spec: record, output. The same frames as those of the record."""
-    from t2v_studio.production import produce
+    from t2v_studio.production import again as once_more
     from t2v_studio.production.records import parse_record, video_json
 
     engines: Engines = context.resident("engines")
     old = parse_record(job.spec["record"])
-    record = produce.again(
+    record = once_more.again(
         old,
         engine=engines(old.request.engine),
         local=lambda: engines("local"),

@@ -14,7 +14,8 @@ from t2v_studio.engines.base import SceneSettings
 from t2v_studio.errors import StudioError
 from t2v_studio.planning.planner import Planned
 from t2v_studio.production import records
-from t2v_studio.production.produce import Report, produce, settings_of
+from t2v_studio.production.again import settings_of
+from t2v_studio.production.produce import Report, produce
 from t2v_studio.production.record import Arm, SceneRecord, VideoRecord
 from t2v_studio.production.request import VideoRequest
 

@@ -21,7 +21,6 @@ from t2v_studio.library.passages import Evidence
 from t2v_studio.planning.plan import ScenePlan
 from t2v_studio.planning.timing import step_frames
 from t2v_studio.production import records
-from t2v_studio.production.likeness import changes, require_same_adapter
 from t2v_studio.production.output import check_output, copy_out
 from t2v_studio.production.record import Arm, VideoRecord
 from t2v_studio.production.render import Rendered, Watch, render_scenes
@@ -147,58 +146,8 @@ def produce(
         preview(workspace.relative(workspace.video(video_id) / record.files["poster"]))
     if output is not None:
         report("copy", 0, 0, str(output))
-        _with_notices(workspace, record, copy_out(record, workspace.video(video_id), output))
+        records.add_notices(workspace, record, copy_out(record, workspace.video(video_id), output))
     return record
-
-
-def again(
-    record: VideoRecord,
-    *,
-    workspace: Workspace,
-    settings: Settings,
-    engine: Engine,
-    report: Report = nothing,
-    preview: Callable[[str], None] = nothing,
-    check_cancelled: Callable[[], None] = nothing,
-    output: Path | None = None,
-    local: Callable[[], Engine] | None = None,
-) -> VideoRecord:
-    """The video of a record once more, as a new video: same plan, seed, size and number of frames, and each scene with
-    the settings that its retries had found.
-
-    A notice says so where the frames differ, and what has changed since (model, numbers, versions). Raises ConflictError
-    adapter_changed, and as `produce`.
-    """
-    require_same_adapter(record, workspace)
-    made = produce(
-        record.request,
-        AsRecorded(record.plan, record.evidence, record.grounding),
-        workspace=workspace,
-        settings=settings,
-        engine=engine,
-        report=report,
-        preview=preview,
-        check_cancelled=check_cancelled,
-        output=output,
-        local=local,
-        scene_settings=settings_of(record),
-    )
-    if made.frames_sha256 != record.frames_sha256:
-        changed = changes(record, made)
-        why = f"What has changed: {'; '.join(changed)}" if changed else "Nothing that the record names has changed"
-        _with_notices(workspace, made, [f"The frames are not those of {record.id}. {why}."])
-    return made
-
-
-def settings_of(record: VideoRecord) -> tuple[SceneSettings | None, ...]:
-    """What each scene of a record was drawn with, to draw it so again."""
-    found = []
-    for scene in record.scenes:
-        settings = SceneSettings.model_validate(scene.settings)
-        if scene.engine == "local" != record.request.engine:
-            settings = settings.model_copy(update={"engine": "local", "reason": settings.reason or scene.fallback})
-        found.append(settings)
-    return tuple(found)
 
 
 def _able(engine: Engine, instead: Callable[[], Engine] | None, request: VideoRequest) -> tuple[Engine, list[str]]:
@@ -405,11 +354,3 @@ def _chapters(record: VideoRecord) -> list[Chapter]:
         Chapter(scene.title, made.start_s, made.start_s + made.duration_s)
         for scene, made in zip(record.plan.scenes, record.scenes, strict=True)
     ]
-
-
-def _with_notices(workspace: Workspace, record: VideoRecord, notices: list[str]) -> None:
-    """Add notices to a finished record, on disk too."""
-    if not notices:
-        return
-    record.notices += notices
-    records.rewrite(workspace, record)

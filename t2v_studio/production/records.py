@@ -101,6 +101,13 @@ def rewrite(workspace: Workspace, record: VideoRecord) -> None:
     part.replace(path)
 
 
+def add_notices(workspace: Workspace, record: VideoRecord, notices: list[str]) -> None:
+    """Add notices to a finished record, on disk too."""
+    if notices:
+        record.notices += notices
+        rewrite(workspace, record)
+
+
 def video_json(record: VideoRecord, folder: Path) -> dict[str, Any]:
     """What `generate --json` prints: paths are absolute, all else as in the record."""
     paths = {name: str(folder / file) for name, file in record.files.items()}

@@ -21,8 +21,9 @@ from t2v_studio.library.passages import Evidence, Passage, Quote
 from t2v_studio.planning.plan import Retrieval, Scene, ScenePlan, Source, Step
 from t2v_studio.planning.planner import Planned
 from t2v_studio.planning.timing import pair_timing
+from t2v_studio.production.again import again
 from t2v_studio.production.pairs import PlannedPair, make_pair
-from t2v_studio.production.produce import again, produce
+from t2v_studio.production.produce import produce
 from t2v_studio.production.records import dump, read_record
 from t2v_studio.production.request import VideoRequest
 from t2v_studio.settings import Settings

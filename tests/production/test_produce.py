@@ -23,7 +23,8 @@ from t2v_studio.planning.plan import ScenePlan
 from t2v_studio.planning.planner import Planned
 from t2v_studio.production import produce as producing
 from t2v_studio.production import records
-from t2v_studio.production.produce import again, produce
+from t2v_studio.production.again import again
+from t2v_studio.production.produce import produce
 from t2v_studio.production.record import VideoRecord
 from t2v_studio.production.request import VideoRequest
 from t2v_studio.settings import Settings
@@ -168,7 +169,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from rectangles import RectangleEngine
-from t2v_studio.production.produce import again
+from t2v_studio.production.again import again
 from t2v_studio.production.records import read_any
 from t2v_studio.settings import Settings
 from t2v_studio.workspace import Workspace

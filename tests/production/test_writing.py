@@ -15,8 +15,9 @@ from t2v_studio.planning import chat_model
 from t2v_studio.planning.planner import Planned
 from t2v_studio.planning.timing import pair_timing
 from t2v_studio.production import writing
+from t2v_studio.production.again import again
 from t2v_studio.production.pairs import PlannedPair, make_pair, read_pair
-from t2v_studio.production.produce import again, produce
+from t2v_studio.production.produce import produce
 from t2v_studio.production.request import VideoRequest
 
 sys.path.append(str(Path(__file__).parents[1] / "planning"))

@@ -15,7 +15,8 @@ from t2v_studio.engines.base import SceneSettings
 from t2v_studio.engines.diffusion.engine import DiffusionEngine
 from t2v_studio.errors import ConflictError, InputError, StudioError
 from t2v_studio.planning.planner import Planned
-from t2v_studio.production.produce import again, produce
+from t2v_studio.production.again import again
+from t2v_studio.production.produce import produce
 from t2v_studio.production.redraw import redraw
 from t2v_studio.production.request import VideoRequest, parse_request
 from t2v_studio.production.settle import settled

@@ -16,8 +16,8 @@ from t2v_studio.engines.diffusion.models import register
 from t2v_studio.engines.diffusion.tiny import make_tiny
 from t2v_studio.errors import CancelledError, LimitError, StudioError
 from t2v_studio.production import records
+from t2v_studio.production.again import again
 from t2v_studio.production.likeness import changes
-from t2v_studio.production.produce import again
 from t2v_studio.production.request import VideoRequest
 from t2v_studio.settings import Settings
 from t2v_studio.studio import Studio
