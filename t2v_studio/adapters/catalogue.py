@@ -270,6 +270,15 @@ def _own_words(plan: FilePlan) -> dict[str, Any]:
     return {name: value.strip()[: limits[name]] for name, value in found.items() if value.strip()}
 
 
+def worn_experts(workspace: Workspace, card: AdapterCard) -> str:
+    """The expert that an adapter changes: its card's word counts where one set of weights could serve either."""
+    first, second = weights(workspace, card)
+    layers = read_plan(first).layers
+    if second is not None or len(layers) == 2:
+        return "pair"
+    return card.experts if 1 in layers else "low"
+
+
 def experts_of(plan: FilePlan, source: Path, other: Path | None = None) -> str:
     """Which expert of a two-expert model a file is for, by its layers and its name; `other` is the low-noise file."""
     if other is not None or len(plan.layers) == 2:

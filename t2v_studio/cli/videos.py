@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from json import loads
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -240,7 +239,7 @@ def _lesson(studio: Studio, values: dict[str, Any], plan_file: Path | None) -> d
 def _plan_in(studio: Studio, path: Path) -> ScenePlan:
     """The plan of a file. Raises InputError; a record, or a video that holds one, is told from what is no plan at all."""
     try:
-        scene_plan = read_plan(path)
+        scene_plan, prompts = read_plan(path)
     except InputError as error:
         try:
             studio.record_at(path)
@@ -251,7 +250,7 @@ def _plan_in(studio: Studio, path: Path) -> ScenePlan:
             f"--plan: {path} is the record of a video, not a plan.",
             f"Make that video again with: t2v generate --from {path}",
         ) from error
-    if "prompts" in loads(path.read_text(encoding="utf-8")):
+    if prompts:
         note(f"note: \"prompts\" in {path.name} only tells what the model reads. To change a prompt, edit prompt or negative_prompt of its scene.")  # fmt: skip
     return scene_plan
 

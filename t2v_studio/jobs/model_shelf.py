@@ -211,7 +211,7 @@ class ModelShelf:
         None where nothing was asked for, nothing would go, or the answer was no. The models of `request` stay.
         Raises InputError for a T2V_CACHE_ROOT that can be no folder, where anything here needs one.
         """
-        if prune or purge or self._drawn(request or {}):
+        if prune or purge or self._lies_in_the_cache(request or {}):
             self._require_root()
         if not (prune or purge):
             return None
@@ -377,6 +377,10 @@ class ModelShelf:
             return {self._entry(request.get("model_id") or "").name}
         except StudioError:
             return {"*"}
+
+    def _lies_in_the_cache(self, request: dict[str, Any]) -> bool:
+        """Whether a video's own model does: whoever loads it leaves a lock there."""
+        return request.get("engine") == "diffusion" and bool(self._entry(request.get("model_id") or "").repo_id)
 
     def _trained(self, run_id: str) -> set[str]:
         from t2v_studio.adapters.runs import find_run

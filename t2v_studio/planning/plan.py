@@ -146,8 +146,9 @@ def parse_plan(data: Any) -> ScenePlan:
         raise wrong_fields("bad_plan", error, "plan", known=_field_names()) from error
 
 
-def read_plan(path: Path) -> ScenePlan:
-    """A plan from a JSON file; the prompts that `t2v plan --print-prompt --json` shows with it are no part of it."""
+def read_plan(path: Path) -> tuple[ScenePlan, bool]:
+    """A plan from a JSON file, read once, and whether the prompts that `t2v plan --print-prompt --json` shows with it were
+    there: they are no part of it."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -158,9 +159,8 @@ def read_plan(path: Path) -> ScenePlan:
         raise InputError(
             "plan_not_json", f"--plan: {path} is not JSON ({error}).", "Write one with: t2v plan … --json"
         ) from error
-    if isinstance(data, dict):
-        data.pop("prompts", None)
-    return parse_plan(data)
+    shown = isinstance(data, dict) and data.pop("prompts", None) is not None
+    return parse_plan(data), shown
 
 
 def _field_names() -> list[str]:

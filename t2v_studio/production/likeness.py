@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from t2v_studio.adapters.catalogue import find
+from t2v_studio.adapters.catalogue import find, worn_experts
 from t2v_studio.errors import ConflictError
 from t2v_studio.production.record import SceneRecord, VideoRecord
 from t2v_studio.workspace import Workspace
@@ -19,8 +19,9 @@ def require_same_adapter(record: VideoRecord, workspace: Workspace) -> None:
     if record.adapter is None or not record.request.adapter:
         return
     card = find(workspace, record.request.adapter)
-    for name in _OF_A_LORA:
-        then, now = record.adapter.get(name), getattr(card, name)
+    present = {"sha256": card.sha256, "alpha": card.alpha, "experts": worn_experts(workspace, card)}
+    for name, now in present.items():
+        then = record.adapter.get(name)
         if then is not None and then != now:
             raise ConflictError(
                 "adapter_changed",

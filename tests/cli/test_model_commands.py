@@ -126,6 +126,8 @@ def test_the_local_engine_needs_no_cache(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("T2V_CACHE_ROOT", str(tmp_path / "file"))
     flags = ("--width", "128", "--height", "128", "--scene-frames", "1")
     assert t2v("generate", "--topic", "gradient descent", *flags).exit_code == 0
+    tiny = t2v("generate", "--topic", "gradient descent", *flags[:4], "--engine", "diffusion", "--model-id", "tiny-wan", "--scene-frames", "5")  # fmt: skip
+    assert tiny.exit_code == 0, "it does not lie there"
 
 
 def test_a_cache_that_is_not_there_yet_is_shown_and_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

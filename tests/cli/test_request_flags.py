@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +164,15 @@ def test_a_pair_prints_the_prompts_of_both_arms_as_its_records_hold_them(tmp_pat
             f"{name} ({row['tokens']} tokens): {row['prompt']}" for name, row in made[arm]["prompts"].items()
         ]
         assert "video.mp4" in text and text.count("  negative: ") == len(made[arm]["prompts"])
+
+
+def test_a_plan_may_come_through_a_pipe(tmp_path: Path) -> None:
+    printed = t2v("plan", "--topic", "gradient descent", "--json").stdout
+    os.mkfifo(tmp_path / "plan.json")
+    writer = threading.Thread(target=(tmp_path / "plan.json").write_text, args=(printed,), daemon=True)
+    writer.start()
+    drawn = t2v("figure", "--plan", tmp_path / "plan.json", "--output", tmp_path / "one.svg")
+    assert drawn.exit_code == 0 and (tmp_path / "one.svg").is_file()
 
 
 def test_without_a_tokenizer_every_part_is_shown_untrimmed(good: Path) -> None:

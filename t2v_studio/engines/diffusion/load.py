@@ -8,13 +8,13 @@ import logging
 import math
 import struct
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from t2v_studio.engines.base import Canvas
 from t2v_studio.engines.diffusion.families.base import Family, Source
-from t2v_studio.engines.diffusion.memory_plan import GIB, MemoryPlan, PartBytes, Work, choose, halved, on_cpu
+from t2v_studio.engines.diffusion.memory_plan import GIB, MemoryPlan, PartBytes, Work, choose, halved, least, on_cpu
 from t2v_studio.engines.diffusion.offloading import stream
 from t2v_studio.errors import InputError, LimitError
 from t2v_studio.machine import free_memory
@@ -82,9 +82,9 @@ def planned(family: Family, source: Source, dtype: str, device: str, work: Work)
     sizes = part_bytes(family, source, dtype, device)
     free, most = free_bytes(device), free_memory(swap=True)
     plan = plan_for(sizes, work, device, free, free_memory())
-    if device == "cpu" and plan.needs > free:
+    if device == "cpu" and least(sizes) > free:  # whatever the clip: its size must not decide its numbers
         narrow = part_bytes(family, source, "bfloat16", device)
-        half = halved(narrow, work, free)
+        half = halved(narrow, replace(work, denoise=work.denoise / 2), free)
         if half.host <= max(most, plan.host):
             dtype, sizes, plan = "bfloat16", narrow, half
     if plan.host > most:
@@ -108,13 +108,6 @@ def work_of(family: Family, canvas: Canvas, dtype: str, device: str, extra_frame
 def plan_for(sizes: PartBytes, work: Work, device: str, free: float, host: float) -> MemoryPlan:
     """The plan for `free` bytes of a device and, beside a card, `host` bytes of main memory."""
     return on_cpu(sizes, work, free) if device == "cpu" else choose(free, sizes, work, host)
-
-
-def taken_bytes(device: str) -> float:
-    """Bytes that this process's tensors have on a card."""
-    import torch
-
-    return float(torch.cuda.memory_allocated(device))
 
 
 def free_bytes(device: str) -> float:

@@ -214,6 +214,11 @@ def on_cpu(parts: PartBytes, work: Work, free: float = float("inf")) -> MemoryPl
     return plan if needs <= free else lean(plan, parts, work)
 
 
+def least(parts: PartBytes) -> float:
+    """What the weights take without a card where text encoder and transformer are never there together."""
+    return max(parts.text_encoder, parts.transformer + parts.vae) + RESERVE
+
+
 def lean(plan: MemoryPlan, parts: PartBytes, work: Work) -> MemoryPlan:
     """A plan without a card in less memory: text encoder and transformer are never there together."""
     needs = max(parts.text_encoder, parts.transformer + parts.vae + work.peak(tiled=True)) + RESERVE

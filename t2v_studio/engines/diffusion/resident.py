@@ -8,6 +8,7 @@ from typing import Any
 
 from t2v_studio.engines.diffusion import compile, load
 from t2v_studio.engines.diffusion.families.base import Family, Parts, Source
+from t2v_studio.engines.diffusion.families.loading import out_of_memory
 from t2v_studio.engines.diffusion.memory_plan import MemoryPlan, PartBytes, Work, lower, roomier
 from t2v_studio.engines.diffusion.offloading import stream, streams
 from t2v_studio.machine import free_memory
@@ -162,21 +163,42 @@ class Resident:
             work_then, room_then = self._ran_out
             if not (work.smaller_than(work_then) or self._room() > MORE * room_then):
                 return
-        plan = load.plan_for(self.sizes, work, self.plan.device, self._room(), free_memory() + self.plan.host)
+        plan = load.plan_for(self.sizes, work, self.plan.device, self._room(), self._host_room())
         if roomier(plan, self.plan):
             log.info("memory: from %s to %s", self.plan.label, plan.label)
             self._ran_out = None
             encoder = self._parts.get("text_encoder")
             if encoder is not None and streams(encoder):  # it would go on streaming where there is room for it now
                 del self._parts["text_encoder"]
-            self._take(plan)
-        elif plan.tiled_decode:
+            try:
+                self._take(plan)
+            except RuntimeError as error:
+                if not out_of_memory(error):
+                    raise
+                error.__traceback__ = None
+                self.step_down(work)
+        elif plan.tiled_decode and plan.device != "cpu":
             self.plan = replace(self.plan, tiled_decode=True)
 
     def _room(self) -> float:
-        """Bytes that this model may take where its plan puts them: those that are free, and those that it has."""
+        """Bytes that this model may take where its plan puts it: those that are free, and on a card those that it has.
+        Main memory that its files are mapped into counts as free already."""
         device = self.plan.device
-        return load.free_bytes(device) + (self.plan.host if device == "cpu" else load.taken_bytes(device))
+        if device == "cpu":
+            return load.free_bytes(device)
+        copies = self._slot.kept_bytes() if self._slot is not None and self.plan.pristine == "device" else 0
+        return load.free_bytes(device) + sum(map(self._held, self._parts)) + copies
+
+    def _held(self, name: str) -> float:
+        """Bytes of a part that lie on the plan's device."""
+        part, place = self._parts[name], self.plan.device.split(":")[0]
+        weights = part.parameters() if hasattr(part, "parameters") else ()
+        return float(sum(one.nbytes for one in weights if one.device.type == place))
+
+    def _host_room(self) -> float:
+        """Bytes of main memory that may be taken beside a card: free ones, and those of the text encoder parked there."""
+        parked = self.plan.text_encoder == "host" and "text_encoder" in self._parts
+        return free_memory() + (self.sizes.text_encoder - self._held("text_encoder") if parked else 0.0)
 
     def _take(self, plan: MemoryPlan) -> None:
         same = (plan.weights, plan.streamed) == (self.plan.weights, self.plan.streamed)

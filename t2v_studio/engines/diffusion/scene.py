@@ -60,7 +60,7 @@ class SceneDrawing:
     provenance: Provenance = field(init=False)
 
     def __post_init__(self) -> None:
-        self._forwards = 0
+        self._forwards = self._calibration = 0
         self._spent: dict[str, float] = {"denoise": 0.0, "decode": 0.0}
         self._step_s: list[float] = []
         self._latents_key = ""
@@ -98,7 +98,7 @@ class SceneDrawing:
             held = None if rung.denoise else tried.latents
         assert tried.frames is not None and tried.latents is not None
         self._spent |= {"text": 0.0} | session.spent
-        self._forwards += session.forwards
+        self._calibration = session.forwards
         session.spent.clear()
         session.forwards = 0
         self.provenance = self._provenance(settings, tried)
@@ -249,7 +249,7 @@ class SceneDrawing:
                 "limit": prompt.limit,
                 "dropped": list(prompt.dropped),
             },
-            "forwards": self._forwards,
+            "forwards": self._forwards + self._calibration,
             "timings_s": {
                 **{name: round(value, 3) for name, value in self._spent.items()},
                 "step_median": round(median(self._step_s), 4) if self._step_s else 0.0,

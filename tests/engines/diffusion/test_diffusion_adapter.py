@@ -10,7 +10,7 @@ import pytest
 from tiny_lora import write_lora
 from tiny_studio import Counts, canvas, drawn, make_plan, video
 
-from t2v_studio.adapters.catalogue import adopt, edit, remove
+from t2v_studio.adapters.catalogue import adopt, edit, load_state, remove, worn_experts
 from t2v_studio.engines.base import SceneSettings
 from t2v_studio.engines.diffusion.engine import DiffusionEngine
 from t2v_studio.errors import ConflictError, InputError, StudioError
@@ -178,6 +178,20 @@ def test_a_lora_that_came_back_with_another_alpha_makes_no_video_again(
     edit(with_tiny, card.id, experts="low")
     with pytest.raises(ConflictError, match="has experts low now"):
         again(record, **surroundings)
+
+
+@pytest.mark.parametrize(("layers", "worn"), [("both", "pair"), ("second", "low"), ("first", "both")])
+def test_the_experts_of_a_lora_are_those_that_its_weights_serve(
+    with_tiny: Workspace, tmp_path: Path, layers: str, worn: str
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    path = write_lora(tmp_path / "lora")
+    first = load_file(path)
+    second = {name.replace("transformer.", "transformer_2.", 1): one.clone() for name, one in first.items()}
+    save_file({"both": first | second, "second": second, "first": first}[layers], path, metadata={"format": "pt"})
+    card = edit(with_tiny, adopt(with_tiny, path, name="ink").id, experts="both")
+    assert worn_experts(with_tiny, card) == load_state(with_tiny, card.id).experts == worn
 
 
 def test_layers_that_the_model_has_not_are_said(

@@ -15,10 +15,10 @@ import torch
 from tiny_studio import SIZES, Counts, canvas, drawn, make_plan
 
 from t2v_studio.engines.base import SceneSettings
-from t2v_studio.engines.diffusion import compile, load
+from t2v_studio.engines.diffusion import compile, limits, load, step_cache
 from t2v_studio.engines.diffusion.engine import DiffusionEngine
 from t2v_studio.engines.diffusion.families.registry import family
-from t2v_studio.engines.diffusion.memory_plan import halved, on_cpu
+from t2v_studio.engines.diffusion.memory_plan import halved, least, on_cpu
 from t2v_studio.engines.diffusion.options import DiffusionOptions
 from t2v_studio.engines.diffusion.store import ModelStore
 from t2v_studio.errors import CancelledError, InputError, LimitError, StudioError
@@ -200,6 +200,19 @@ def test_the_record_names_the_ratios_of_magcache_and_the_run_that_measured_them(
     assert len(json.loads(path.read_text())) == 2, "another guidance has other ratios"
 
 
+def test_passes_that_measured_the_step_cache_are_no_work_of_a_scene(
+    engine: DiffusionEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing could be measured, the scenes are drawn without it, and their share of the limit is told."""
+    done: list[float] = []
+    real = limits.achieved
+    monkeypatch.setattr(limits, "achieved", lambda flops, *rest: done.append(flops) or real(flops, *rest))
+    monkeypatch.setattr(step_cache, "measured", lambda transformer: [])
+    _, (first, second) = drawn(engine, make_plan(2), canvas(steps=20, step_cache="magcache"))
+    assert first.details["forwards"] == 2 * second.details["forwards"]
+    assert done[0] == done[1]
+
+
 def test_magcache_is_not_measured_in_vain_on_two_experts(engine: DiffusionEngine) -> None:
     on = canvas("tiny-wan22", scenes=1, steps=20, step_cache="magcache")
     stages: list[str] = []
@@ -334,6 +347,38 @@ def test_little_main_memory_takes_sixteen_bits_and_too_little_is_refused(
         engine.prepare(plan, canvas(scenes=1), lambda *_: None)
     assert short.value.code == "main_memory" and short.value.hint == "Close other programs, or take a smaller model."
     assert engine.status() == {}
+
+
+def test_a_lean_plan_does_not_count_what_loading_took_as_free(
+    engine: DiffusionEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on, free = canvas(scenes=1), [1e12]
+    monkeypatch.setattr(load, "free_memory", lambda swap=False: free[0])
+    source, rules = engine._source(DiffusionOptions(model_id="tiny-wan")), family("wan")
+    sizes, work = load.part_bytes(rules, source, "float32", "cpu"), load.work_of(rules, on, "float32", "cpu")
+    free[0] = on_cpu(sizes, work).needs - 1
+    drawn(engine, make_plan(1), on)
+    assert engine.status()["memory"]["tier"] == "cpu-lean"
+    resident = engine._resident
+    resident.plan = replace(resident.plan, host=1e9)  # as where loading copied the text encoder, which has left since
+    _, (source_of,) = drawn(engine, make_plan(1), replace(on, seed=8))
+    assert source_of.details["memory"]["tier"] == "cpu-lean" and engine._resident is resident
+    free[0] += 1
+    assert drawn(engine, make_plan(1), replace(on, seed=9))[1][0].details["memory"]["tier"] == "cpu"
+
+
+def test_the_size_of_a_clip_does_not_decide_its_numbers(
+    engine: DiffusionEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, rules = engine._source(DiffusionOptions(model_id="tiny-wan")), family("wan")
+    sizes = load.part_bytes(rules, source, "float32", "cpu")
+    monkeypatch.setattr(load, "free_memory", lambda swap=False: least(sizes))
+    for frames in (5, 81):
+        work = load.work_of(rules, canvas(frames=frames), "float32", "cpu")
+        dtype, _, plan = load.planned(rules, source, "float32", "cpu", work)
+        assert (dtype, plan.tier) == ("float32", "cpu-lean")
+    monkeypatch.setattr(load, "free_memory", lambda swap=False: least(sizes) - 1)
+    assert load.planned(rules, source, "float32", "cpu", work)[0] == "bfloat16"
 
 
 def test_a_fetched_model_is_held_while_it_is_loaded(

@@ -29,6 +29,7 @@ from transformers import T5EncoderModel, UMT5EncoderModel
 from t2v_studio.adapters.catalogue import adopt
 from t2v_studio.engines.base import Provenance
 from t2v_studio.engines.diffusion import attention, load, memory_plan, preview, step_cache
+from t2v_studio.engines.diffusion.adapter_slot import AdapterSlot
 from t2v_studio.engines.diffusion.engine import DiffusionEngine
 from t2v_studio.engines.diffusion.families.registry import family
 from t2v_studio.engines.diffusion.models import ModelEntry
@@ -306,6 +307,25 @@ def test_what_was_decoded_in_tiles_once_is_decoded_so_from_then_on(
         assert [len(source.retries) for source in sources] == ([1, 0, 0] if seed == 3 else [0, 0, 0])
         assert [source.settings for source in sources] == [{"tiled": True}] * 3
         assert all("the decoder works in tiles" in source.details["memory"]["plan"] for source in sources[1:])
+
+
+def test_a_roomier_plan_that_does_not_fit_after_all_is_given_up(
+    lora: Path, card: Card, on_tier: OnTier, with_tiny: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = adopt(with_tiny, lora, name="ink").id
+    engine = on_tier("B")
+    one(engine, adapter=name, lora_scale=0.7)
+    on_tier("A")  # from now on, every plan that is made is this one
+    real = AdapterSlot.keep_on
+
+    def full(slot: Any, keep: Any) -> None:
+        if keep == "device":
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        real(slot, keep)
+
+    monkeypatch.setattr(AdapterSlot, "keep_on", full)
+    _, source = one(engine, adapter=name, lora_scale=0.7, seed=4)
+    assert source.details["memory"]["tier"] == "B"
 
 
 def test_a_larger_job_is_decoded_in_tiles_before_it_fails(
