@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 GIB = 1024**3
 RESERVE = 1.0 * GIB
 """Left free for the driver, the allocator's gaps and other programs, on a card as in main memory."""
-DENOISE_BYTES_PER_TOKEN = 220_000
-"""Activations of one forward, a token of the latent video: about ten tensors of 5120 numbers in bfloat16, two of the
-feed-forward layer. Generous for smaller models."""
 KEPT_WIDE = 0.2
 """Share of a T5 encoder's numbers that transformers keeps in thirty-two bits beside float16: its `wo` layers, 1.0 of 4.8
 billion (1.0 of 5.7 in UMT5)."""
@@ -87,7 +84,7 @@ class Work:
     def of(cls, family: Family, frames: int, width: int, height: int, dtype: str, vae_dtype: str) -> Work:
         """dtype, vae_dtype: those in which transformer and decoder compute."""
         passes = 2 if family.cfg_batched else 1  # at once
-        denoise = passes * family.tokens(frames, width, height) * DENOISE_BYTES_PER_TOKEN * BYTES[dtype] / 2
+        denoise = passes * family.tokens(frames, width, height) * family.denoise_bytes * BYTES[dtype] / 2
         decode, tiled = (
             family.decode_peak(frames, width, height, dtype=vae_dtype, tiled=tiled) for tiled in (False, True)
         )

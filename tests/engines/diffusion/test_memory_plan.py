@@ -138,20 +138,24 @@ def test_what_cannot_be_decoded_at_once_is_decoded_in_tiles(
 
 
 @pytest.mark.parametrize(
-    ("name", "shape", "tokens"),
+    ("name", "shape", "tokens", "width", "hidden"),
     [
-        ("wan", (81, 832, 480), 32_760),
-        ("wan", (81, 1280, 720), 75_600),
-        ("wan22-5b", (121, 1280, 704), 27_280),
-        ("cogvideox", (49, 720, 480), 17_550),
-        ("ltx", (257, 704, 480), 10_890),
+        ("wan", (81, 832, 480), 32_760, 5120, 13_824),
+        ("wan", (81, 1280, 720), 75_600, 5120, 13_824),
+        ("wan22-5b", (121, 1280, 704), 27_280, 3072, 14_336),
+        ("cogvideox", (49, 720, 480), 17_550, 1920, 7680),
+        ("cogvideox-5b", (49, 720, 480), 17_550, 3072, 12_288),
+        ("ltx", (257, 704, 480), 10_890, 2048, 8192),
     ],
 )
-def test_denoising_is_reckoned_by_the_tokens_of_the_family(name: str, shape: tuple[int, int, int], tokens: int) -> None:
+def test_denoising_is_reckoned_by_tokens_and_width_of_the_family(
+    name: str, shape: tuple[int, int, int], tokens: int, width: int, hidden: int
+) -> None:
     rules = family(name)
     assert rules.tokens(*shape) == tokens
     at_once = 2 if rules.cfg_batched else 1
-    assert work(name, *shape).denoise == pytest.approx(at_once * tokens * 220_000)
+    assert work(name, *shape).denoise == at_once * tokens * rules.denoise_bytes
+    assert rules.denoise_bytes == pytest.approx(1.4 * 2 * (10 * width + 2 * hidden), rel=0.05)
 
 
 def test_a_t5_encoder_in_float16_keeps_some_of_its_numbers_wide() -> None:

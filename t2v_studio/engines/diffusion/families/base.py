@@ -109,6 +109,9 @@ class Family:
     lora_targets: tuple[str, ...]
     keep_fp32: tuple[str, ...]
     defaults: Mapping[str, Profile]
+    denoise_bytes: int
+    """What one pass holds at its peak beside the weights, bytes a token in sixteen bits: about ten tensors of the model's
+    width and two of its feed-forward layer, and two fifths more. Of the family's widest model."""
     decode_bytes: int
     """What decoding holds at its peak beside the weights, bytes a pixel of one frame in float32, untiled: counted on the
     full-size decoders, with a tenth for what their convolutions borrow. Of every frame, where `decodes_whole`."""

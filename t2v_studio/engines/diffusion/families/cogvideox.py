@@ -89,6 +89,7 @@ COGVIDEOX = CogVideoXFamily(
     trained_frames=(49, 49),
     trained_fps=8,
     trained_sizes=((720, 480),),
+    denoise_bytes=100_000,
     decode_bytes=100_000,
     tile_pixels=360 * 240,
     takes_flow_shift=False,
@@ -106,6 +107,7 @@ COGVIDEOX_5B = replace(
     name="cogvideox-5b",
     label="CogVideoX-5b",
     default_dtype="bfloat16",
+    denoise_bytes=160_000,
     defaults={
         "fast": Profile(frames=25, steps=32, guidance=4.0, fps=8, width=720, height=480),
         "balanced": Profile(frames=33, steps=36, guidance=4.5, fps=8, width=720, height=480),

@@ -156,6 +156,7 @@ LTX = LTXFamily(
     trained_frames=(25, 257),
     trained_fps=24,
     trained_sizes=((1280, 720),),
+    denoise_bytes=105_000,
     decode_bytes=230,
     tile_pixels=512 * 512,
     decodes_whole=True,

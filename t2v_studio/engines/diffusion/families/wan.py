@@ -134,6 +134,7 @@ WAN = WanFamily(
     trained_frames=(33, 81),
     trained_fps=16,
     trained_sizes=((832, 480), (1280, 720)),
+    denoise_bytes=220_000,
     decode_bytes=22_000,
     tile_pixels=256 * 256,
     lora_targets=("to_q", "to_k", "to_v", "to_out.0", "ffn.net.0.proj", "ffn.net.2"),

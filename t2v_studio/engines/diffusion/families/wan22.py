@@ -32,6 +32,7 @@ WAN22_5B = replace(
     trained_frames=(33, 121),
     trained_fps=24,
     trained_sizes=((1280, 704),),
+    denoise_bytes=170_000,
     decode_bytes=25_000,
     expand_timesteps=True,
     shifts=(5.0, 5.0),
