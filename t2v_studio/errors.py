@@ -102,16 +102,23 @@ def wrong_fields(
     """
     rows = error.errors(include_url=False)
     first = next((row for row in rows if row["type"] == "extra_forbidden"), rows[0])
-    *above, name = [str(part) for part in first["loc"]] or [""]
-    if first["type"] == "extra_forbidden":
+    return wrong_field(code, first, where, known=known, hint=hint)
+
+
+def wrong_field(
+    code: str, row: Mapping[str, Any], where: str = "", *, known: Iterable[str] = (), hint: str = ""
+) -> InputError:
+    """`wrong_fields` for one row of a ValidationError's `errors()`."""
+    *above, name = [str(part) for part in row["loc"]] or [""]
+    if row["type"] == "extra_forbidden":
         stands_in = ": ".join(filter(None, (where, ".".join(above)))) or "fields"
         return unknown_name(stands_in, name, list(known), hint)
     field = ".".join(filter(None, (*above, name)))
     named = ": ".join(filter(None, (where, field)))
-    if first["type"] == "union_tag_invalid":
-        tags = [tag.strip(" '") for tag in str(first["ctx"]["expected_tags"]).split(",")]
-        return unknown_name(f"{named}.kind", str(first["ctx"]["tag"]), tags)
-    message, own = _in_words(first)
+    if row["type"] == "union_tag_invalid":
+        tags = [tag.strip(" '") for tag in str(row["ctx"]["expected_tags"]).split(",")]
+        return unknown_name(f"{named}.kind", str(row["ctx"]["tag"]), tags)
+    message, own = _in_words(row)
     said = f"{named}: {message}" if named else message
     return InputError(
         code, f"{said}.", own or hint or "Correct it and try again.", **({"field": field} if field else {})

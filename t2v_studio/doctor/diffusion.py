@@ -70,14 +70,13 @@ def models(settings: Settings, workspace: Workspace) -> list[Row]:
     from t2v_studio.engines.diffusion.models import model, registry
     from t2v_studio.engines.diffusion.store import ModelStore, require_root
 
-    store = ModelStore.of(settings, workspace)
     try:
-        if settings.cache_root is not None:
-            require_root(store.root)
+        require_root(settings, workspace)
         entries = [entry for entry in registry(workspace).values() if entry.repo_id]
         default = model("", settings, workspace)
     except StudioError as error:
         return [row("models", "missing", error.message, "Diffusion finds no model.", error.hint)]
+    store = ModelStore.of(settings, workspace)
     here = [entry.name for entry in entries if store.source(entry) is not None]
     there = next(folder for folder in (store.root, *store.root.parents) if folder.exists())
     free, needed = shutil.disk_usage(there).free / 1e9, 1.2 * default.bytes() / 1e9

@@ -43,19 +43,19 @@ class Residents:
 
     def release_gpu(self) -> None:
         """Take off the card what is built and idle."""
-        with self._lock:
-            for resident in self._built.values():
-                releasing = getattr(resident, "release_gpu", None)
-                if releasing is not None:
-                    releasing()
+        self._tell("release_gpu")
 
     def close(self) -> None:
         """Give up what only one process may own. The objects stay, and open again when they are used."""
+        self._tell("close")
+
+    def _tell(self, what: str) -> None:
+        """Call a method of everything that is built and has it."""
         with self._lock:
             for resident in self._built.values():
-                closing = getattr(resident, "close", None)
-                if closing is not None:
-                    closing()
+                method = getattr(resident, what, None)
+                if method is not None:
+                    method()
 
 
 class JobContext:

@@ -211,7 +211,7 @@ class ModelShelf:
         None where nothing was asked for, nothing would go, or the answer was no. The models of `request` stay.
         Raises InputError for a T2V_CACHE_ROOT that can be no folder, where anything here needs one.
         """
-        if prune or purge or self._lies_in_the_cache(request or {}):
+        if self._lies_in_the_cache(request or {}):
             self._require_root()
         if not (prune or purge):
             return None
@@ -271,8 +271,7 @@ class ModelShelf:
         """Raise InputError for a T2V_CACHE_ROOT that can be no folder of models."""
         from t2v_studio.engines.diffusion.store import require_root
 
-        if self._settings.cache_root is not None:
-            require_root(self._store().root)
+        require_root(self._settings, self._workspace)
 
     def _store(self) -> Any:
         from t2v_studio.engines.diffusion.store import ModelStore

@@ -17,9 +17,8 @@ from functools import partial
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import InitErrorDetails
 
-from t2v_studio.errors import CancelledError, StudioError, wrong_fields
+from t2v_studio.errors import CancelledError, StudioError, wrong_field
 from t2v_studio.planning.lesson import LessonRequest
 from t2v_studio.planning.plan import PlannerNote
 from t2v_studio.planning.templates import Template, TemplateScene, TemplateStep
@@ -208,19 +207,10 @@ def _readable(error: ValueError) -> tuple[str, str]:
         return str(error), f"{error}."
     models: list[type[BaseModel]] = [DraftPlan, DraftScene, DraftStep, *VISUALS.values()]
     names = {name for model in models for name in model.model_fields}
-    rows = [
-        InitErrorDetails(type=row["type"], loc=row["loc"], input=row["input"], ctx=row.get("ctx", {}))
-        for row in error.errors(include_url=False)[:3]
-    ]
     # One by one: a model has one repair, so it is to hear of more than the first.
     found = [
-        wrong_fields(
-            "bad_draft",
-            ValidationError.from_exception_data(error.title, [row]),
-            known=names,
-            hint="Correct it, or leave it out.",
-        )
-        for row in rows
+        wrong_field("bad_draft", row, known=names, hint="Correct it, or leave it out.")
+        for row in error.errors(include_url=False)[:3]
     ]
     said = "; ".join(one.message.rstrip(".") for one in found)
     return said, " ".join(f"{one.message} {one.hint}" for one in found)

@@ -2,49 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
-from t2v_studio.engines.base import Engine, SceneSettings
+from t2v_studio.engines.base import SceneSettings
 from t2v_studio.production import records
 from t2v_studio.production.likeness import changes, require_same_adapter
-from t2v_studio.production.produce import AsRecorded, Report, nothing, produce
+from t2v_studio.production.produce import AsRecorded, produce
 from t2v_studio.production.record import VideoRecord
-from t2v_studio.settings import Settings
 from t2v_studio.workspace import Workspace
 
 
-def again(
-    record: VideoRecord,
-    *,
-    workspace: Workspace,
-    settings: Settings,
-    engine: Engine,
-    report: Report = nothing,
-    preview: Callable[[str], None] = nothing,
-    check_cancelled: Callable[[], None] = nothing,
-    output: Path | None = None,
-    local: Callable[[], Engine] | None = None,
-) -> VideoRecord:
+def again(record: VideoRecord, *, workspace: Workspace, **surroundings: Any) -> VideoRecord:
     """The video of a record once more, as a new video: same plan, seed, size and number of frames, and each scene with
     the settings that its retries had found.
 
-    A notice says so where the frames differ, and what has changed since (model, numbers, versions). Raises ConflictError
-    adapter_changed, and as `produce`.
+    surroundings: as of `produce`. A notice says so where the frames differ, and what has changed since (model, numbers,
+    versions). Raises ConflictError adapter_changed, and as `produce`.
     """
     require_same_adapter(record, workspace)
     made = produce(
         record.request,
         AsRecorded(record.plan, record.evidence, record.grounding),
         workspace=workspace,
-        settings=settings,
-        engine=engine,
-        report=report,
-        preview=preview,
-        check_cancelled=check_cancelled,
-        output=output,
-        local=local,
         scene_settings=settings_of(record),
+        **surroundings,
     )
     if made.frames_sha256 != record.frames_sha256:
         changed = changes(record, made)

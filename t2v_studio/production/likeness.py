@@ -10,7 +10,12 @@ from t2v_studio.errors import ConflictError
 from t2v_studio.production.record import SceneRecord, VideoRecord
 from t2v_studio.workspace import Workspace
 
-_OF_A_LORA = ("sha256", "alpha", "experts")
+_OF_A_LORA = {
+    "sha256": "Add the file that the record names, or make a new video with this one.",
+    "alpha": "Remove it and add its file again with --alpha {then}, or make a new video with it as it is.",
+    "experts": "Set it back with: t2v adapters edit {id} --experts {then}; or make a new video with it as it is.",
+}
+"""What decides how a LoRA changes a model, and what to do where it is no longer so."""
 
 
 def require_same_adapter(record: VideoRecord, workspace: Workspace) -> None:
@@ -26,15 +31,8 @@ def require_same_adapter(record: VideoRecord, workspace: Workspace) -> None:
             raise ConflictError(
                 "adapter_changed",
                 f"The LoRA {card.name} has {name} {_short(now)} now, and {record.id} was drawn with {_short(then)}.",
-                _HINTS[name].format(id=card.id, then=_short(then)),
+                _OF_A_LORA[name].format(id=card.id, then=_short(then)),
             )
-
-
-_HINTS = {
-    "sha256": "Add the file that the record names, or make a new video with this one.",
-    "alpha": "Remove it and add its file again with --alpha {then}, or make a new video with it as it is.",
-    "experts": "Set it back with: t2v adapters edit {id} --experts {then}; or make a new video with it as it is.",
-}
 
 
 def changes(then: VideoRecord, now: VideoRecord) -> list[str]:

@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from t2v_studio.adapters.runs import CARD_FIELDS, TrainingRun, now_text, publish_text, write_json
-from t2v_studio.disk import disk_full, is_full
 from t2v_studio.errors import CancelledError, StudioError
 from t2v_studio.settings import load_settings
 from t2v_studio.workspace import Workspace
 from training.text.session import TextSession, open_text_session
-from training.video.session import append_line, locked
+from training.video.session import append_line, locked, unexpected
 
 STOPPED = 3
 STAGES = ("all", "evaluate", "export")
@@ -49,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_code or 1
     except Exception as error:
         log.exception("the training failed")
-        _tell(run, "failed", _unexpected(error))
+        _tell(run, "failed", unexpected(error, "Free some space, then start it again."))
         return 1
     return 0
 
@@ -124,12 +123,6 @@ def _card_fields(session: TextSession, data: Any) -> dict[str, Any]:
         "licenses": data.licenses,
         "sources": data.sources,
     }
-
-
-def _unexpected(error: Exception) -> StudioError:
-    if is_full(error):
-        return disk_full("what the run makes", "Free some space, then start it again.")
-    return StudioError("internal", f"{type(error).__name__}: {error}", "This is a defect. The job's log says more.")
 
 
 def _tell(run: TrainingRun, stage: str, error: StudioError) -> None:

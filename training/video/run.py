@@ -20,14 +20,13 @@ from typing import Any
 
 from t2v_studio.adapters.runs import TrainingRun, write_json
 from t2v_studio.datasets.rows import ManifestRow
-from t2v_studio.disk import disk_full, is_full
 from t2v_studio.errors import CancelledError, StudioError
 from t2v_studio.settings import load_settings
 from t2v_studio.workspace import Workspace
 from training.video.buckets import Selection, counts, select
 from training.video.checkpoints import HINT
 from training.video.rows import Source, read_sources
-from training.video.session import Session, locked, open_session
+from training.video.session import Session, locked, open_session, unexpected
 
 STOPPED = 3
 STAGES = ("all", "latents", "text", "train", "check")
@@ -157,9 +156,7 @@ def _unexpected(error: Exception) -> StudioError:
             "The training needed more memory than there is.",
             "Fewer frames or a smaller size, checkpointing 1, rank 8, adamw8bit or base_quantised int8 need less.",
         )
-    if is_full(error):
-        return disk_full("what the run makes", HINT)
-    return StudioError("internal", f"{type(error).__name__}: {error}", "This is a defect. The job's log says more.")
+    return unexpected(error, HINT)
 
 
 def _leave_group() -> None:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from t2v_studio.adapters.recipe import Recipe
 from t2v_studio.adapters.runs import TrainingRun, now_text
+from t2v_studio.disk import disk_full, is_full
 from t2v_studio.engines.diffusion.families.base import Family, Source
-from t2v_studio.errors import BusyError, CancelledError, InputError, UnavailableError
+from t2v_studio.errors import BusyError, CancelledError, InputError, StudioError, UnavailableError
 from t2v_studio.settings import Settings
 from t2v_studio.workspace import Workspace
 from training.video.cache import Cache
@@ -80,6 +81,13 @@ def require_one_expert(family: Family) -> None:
             f"model: {family.label} has two experts, and one adapter would be trained on half of the noise levels.",
             "Train on wan2.1-14b or wan2.1-1.3b: its adapters work on both experts.",
         )
+
+
+def unexpected(error: Exception, hint: str) -> StudioError:
+    """What a run says that ended in no error of its own: a full disk, or a defect. hint: for the disk."""
+    if is_full(error):
+        return disk_full("what the run makes", hint)
+    return StudioError("internal", f"{type(error).__name__}: {error}", "This is a defect. The job's log says more.")
 
 
 class Stop:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -14,6 +15,11 @@ log = logging.getLogger(__name__)
 
 LOCK_S = 5.0
 """A writer needs a millisecond; who waits longer leaves it."""
+
+
+def key_of(what: Any) -> str:
+    """Stands for everything in `what`: SHA-256 of it as JSON, in hex digits."""
+    return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def kept(path: Path) -> dict[str, Any]:
@@ -29,7 +35,7 @@ def amend(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]], what: 
     """Write what `change` makes of the file's content, one writer at a time. A failure is logged, with what was lost."""
     from filelock import FileLock
 
-    part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    part = part_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(str(path.with_name(f".{path.name}.lock")), timeout=LOCK_S):
@@ -38,6 +44,11 @@ def amend(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]], what: 
     except (OSError, NotImplementedError) as error:  # of filelock: Timeout, and a disk that knows no locks
         log.warning("%s could not be kept: %s", what, error)
         discard(part)
+
+
+def part_of(path: Path) -> Path:
+    """The name under which this thread writes a file before it gets its own."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
 
 
 def discard(part: Path) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from t2v_studio.engines.diffusion.kept_json import discard
+from t2v_studio.engines.diffusion.kept_json import discard, part_of
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +28,7 @@ def keep(path: Path, tensors: Mapping[str, torch.Tensor], what: str) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    part = path.with_name(f".{path.stem}.{os.getpid()}-{threading.get_ident()}.part")
+    part = part_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(dict(tensors), str(part))

@@ -6,13 +6,13 @@ A file's name says all that decided it, so a video that is made again after a ki
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from t2v_studio.engines.diffusion.kept_json import key_of
 from t2v_studio.engines.diffusion.kept_tensors import keep, on_host
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class LatentStore:
 
 
 def latent_key(parts: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
+    return key_of(parts)[:32]
 
 
 def digest(latents: torch.Tensor) -> str:

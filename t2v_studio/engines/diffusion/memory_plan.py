@@ -211,14 +211,15 @@ def on_cpu(parts: PartBytes, work: Work, free: float = float("inf")) -> MemoryPl
     return plan if needs <= free else lean(plan, parts, work)
 
 
-def least(parts: PartBytes) -> float:
-    """What the weights take without a card where text encoder and transformer are never there together."""
-    return max(parts.text_encoder, parts.transformer + parts.vae) + RESERVE
+def least(parts: PartBytes, peak: float = 0.0) -> float:
+    """What weights, and work that takes `peak`, need without a card where text encoder and transformer are never there
+    together."""
+    return max(parts.text_encoder, parts.transformer + parts.vae + peak) + RESERVE
 
 
 def lean(plan: MemoryPlan, parts: PartBytes, work: Work) -> MemoryPlan:
     """A plan without a card in less memory: text encoder and transformer are never there together."""
-    needs = max(parts.text_encoder, parts.transformer + parts.vae + work.peak(tiled=True)) + RESERVE
+    needs = least(parts, work.peak(tiled=True))
     host = max(parts.copy_of("text_encoder"), parts.copy_of("transformer") + parts.copy_of("vae"))
     return replace(
         plan, tier="cpu-lean", text_encoder="freed", pristine="host", tiled_decode=True, needs=needs, host=host

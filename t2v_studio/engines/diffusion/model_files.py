@@ -14,11 +14,7 @@ BLOCK = 16 * 1024
 
 def stamp(folders: Iterable[Path]) -> str:
     """The state of the files in `folders`, in 16 hex digits: another after anything was written or moved there."""
-    return _digest(
-        f"{path.resolve()}:{path.stat().st_size}:{path.stat().st_mtime_ns}"
-        for folder in folders
-        for path in _files(folder)
-    )
+    return _digest(f"{path.resolve()}:{size}:{changed_ns}" for path, size, changed_ns in _files(folders))
 
 
 def fingerprint(folders: Iterable[Path]) -> str:
@@ -27,11 +23,7 @@ def fingerprint(folders: Iterable[Path]) -> str:
     Of large files, samples: weights that were trained further differ in them, a single number changed by hand may not.
     Files that were read once are not read again as long as they lie there as they were.
     """
-    return _digest(
-        f"{folder.name}/{path.name}:{_contents(path, path.stat().st_size, path.stat().st_mtime_ns)}"
-        for folder in folders
-        for path in _files(folder)
-    )
+    return _digest(f"{path.parent.name}/{path.name}:{_contents(path, *state)}" for path, *state in _files(folders))
 
 
 @lru_cache(maxsize=512)
@@ -48,8 +40,13 @@ def _contents(path: Path, size: int, changed_ns: int) -> str:
     return found.hexdigest()
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.glob("*")) if path.is_file())
+def _files(folders: Iterable[Path]) -> Iterator[tuple[Path, int, int]]:
+    """Each file with its size and the time of its last change."""
+    for folder in folders:
+        for path in sorted(folder.glob("*")):
+            if path.is_file():
+                found = path.stat()
+                yield path, found.st_size, found.st_mtime_ns
 
 
 def _digest(rows: Iterable[str]) -> str:

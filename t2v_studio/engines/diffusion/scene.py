@@ -97,10 +97,8 @@ class SceneDrawing:
             settings = rung.settings
             held = None if rung.denoise else tried.latents
         assert tried.frames is not None and tried.latents is not None
-        self._spent |= {"text": 0.0} | session.spent
-        self._calibration = session.forwards
-        session.spent.clear()
-        session.forwards = 0
+        beside, self._calibration = session.handed_over()
+        self._spent |= {"text": 0.0} | beside
         self.provenance = self._provenance(settings, tried)
         return tried.frames
 

@@ -14,6 +14,7 @@ from t2v_studio.engines.diffusion import attention, compile, load, step_cache
 from t2v_studio.engines.diffusion.denoise import Clip, Denoised, denoise
 from t2v_studio.engines.diffusion.families.base import Encoded, Family
 from t2v_studio.engines.diffusion.families.loading import out_of_memory
+from t2v_studio.engines.diffusion.kept_json import key_of
 from t2v_studio.engines.diffusion.ladder import Policy, Run
 from t2v_studio.engines.diffusion.latents import LatentStore
 from t2v_studio.engines.diffusion.memory_plan import Work
@@ -82,8 +83,9 @@ class Session:
     ratios: list[float] | None = None
     applied: Any = None
     spent: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-    """Seconds of text and calibration since a scene last took them into its record; forwards: those of calibration."""
-    forwards: int = 0
+    """Seconds of text and calibration that no scene has in its record yet (`handed_over`)."""
+    calibration: int = 0
+    """Passes of the model that measured the step cache, likewise."""
     kept_latents: set[str] = field(default_factory=set)
     _cache_on: str = "off"
     _switched_for: Any = None
@@ -271,7 +273,7 @@ class Session:
                 0, clip, lambda done, total: report("calibrate", done, total, "measuring the step cache"), read
             )
             self.spent["calibrate"] += made.seconds
-            self.forwards += made.forwards
+            self.calibration += made.forwards
         finally:
             step_cache.switch(transformers, "off", clip.steps)
         if len(found) != clip.steps:
@@ -286,7 +288,7 @@ class Session:
         own = {name: value for name, value in numerics.items() if name not in ("compiled", "step_cache", "ratios")}
         worn = [*self.worn.state.identity, self.worn.scale] if self.worn else []
         shape = {name: value for name, value in vars(clip).items() if name != "seed"}
-        return step_cache.mark([source.stamp, shape, own, worn])
+        return key_of([source.stamp, shape, own, worn])[:16]
 
     def denoise(
         self, index: int, clip: Clip, report: Any, watch: Any = None, preview: Any = None, show: Any = None
@@ -307,10 +309,17 @@ class Session:
             show=show,
         )
 
+    def handed_over(self) -> tuple[dict[str, float], int]:
+        """Seconds and passes that belong to no scene, for the record of the one that asks first."""
+        taken = dict(self.spent), self.calibration
+        self.spent.clear()
+        self.calibration = 0
+        return taken
+
     def numerics(self, settings: SceneSettings) -> dict[str, Any]:
         """All that decides pixels beside the plan and the scene's settings: alike in both arms of a pair."""
         key = self.resident.key
-        measured = {"ratios": step_cache.mark(self.ratios)} if self._cache_on == "magcache" else {}
+        measured = {"ratios": key_of(self.ratios)[:16]} if self._cache_on == "magcache" else {}
         return {
             "device": key.device,
             "dtype": key.dtype,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -71,11 +69,6 @@ def kept_ratios(path: Path, key: str, steps: int) -> list[float] | None:
 
 def keep_ratios(path: Path, key: str, ratios: list[float]) -> None:
     kept_json.amend(path, lambda known: known | {key: ratios}, "the step cache's ratios")
-
-
-def mark(what: Any) -> str:
-    """Stands for what decides ratios, or for ratios, in 16 hex digits."""
-    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _forget_children(transformer: Any) -> None:

@@ -208,8 +208,12 @@ def make_root(folder: Path) -> None:
         raise _unwritable(folder, "made", error) from error
 
 
-def require_root(folder: Path) -> None:
-    """Raise InputError where the cache's folder cannot be written, or made where it is not there; none is made here."""
+def require_root(settings: Settings, workspace: Workspace) -> None:
+    """Raise InputError where the folder of T2V_CACHE_ROOT cannot be written, or made where it is not there; none is made
+    here, and the workspace's own is not in question."""
+    if settings.cache_root is None:
+        return
+    folder = ModelStore.of(settings, workspace).root
     there = next(one for one in (folder, *folder.parents) if os.path.exists(one))  # noqa: PTH110 - no rights: not there
     try:
         with TemporaryDirectory(dir=there, prefix=".t2v-"):  # rights alone do not tell: root has them all, /proc too

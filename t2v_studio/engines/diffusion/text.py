@@ -6,8 +6,6 @@ different prompts.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import os
 from collections import OrderedDict
@@ -19,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from t2v_studio.engines.diffusion.families.base import Encoded, Family, Source
+from t2v_studio.engines.diffusion.kept_json import key_of
 from t2v_studio.engines.diffusion.kept_tensors import keep, on_host
 from t2v_studio.engines.diffusion.model_files import stamp
 
@@ -105,7 +104,7 @@ def prompt_key(source: Source, prompt: str, max_tokens: int, dtype: str) -> str:
         "max_tokens": max_tokens,
         "dtype": dtype,
     }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return key_of(parts)
 
 
 def encode_all(
