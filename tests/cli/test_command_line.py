@@ -207,9 +207,11 @@ def test_the_keyboard_stops_a_run_without_a_terminal_in_words(shell: Shell, as_j
     big = ["--topic", "x", "--width", "1920", "--height", "1080", "--scene-frames", "600"]
     command = [sys.executable, "-m", "t2v_studio", "generate", *big, *(["--json"] if as_json else [])]
     env = os.environ | {"T2V_HOME": str(shell.home), "T2V_WORKER_THREADS": "1"}
+    before = {job["id"] for job in shell.json("jobs", "list")["jobs"]}
     with subprocess.Popen(command, stdin=-3, stdout=-1, stderr=-1, text=True, env=env) as run:
         for _ in range(600):
-            if (job := shell.json("jobs", "list")["jobs"][0])["stage"] == "render" and job["step"]:
+            mine = [job for job in shell.json("jobs", "list")["jobs"] if job["id"] not in before]
+            if mine and mine[0]["stage"] == "render" and mine[0]["step"]:
                 break
         run.send_signal(signal.SIGINT)
         out, err = run.communicate(timeout=120)

@@ -20,10 +20,11 @@ from training.text import sft
 from training.text.base import Base, base_of, hold, load_model
 from training.text.estimate import meta_model
 from training.text.follow import last_checkpoint, waited
-from training.text.run import _unexpected, work
+from training.text.run import work
 from training.text.session import TextSession
 from training.text.sft import Fit
 from training.text.targets import matched
+from training.video.session import unexpected
 
 NewSession = Callable[..., TextSession]
 
@@ -92,8 +93,9 @@ def test_a_full_disk_costs_no_checkpoint(
 
 
 def test_a_disk_that_is_full_of_other_things_is_no_defect() -> None:
-    error = _unexpected(OSError(errno.ENOSPC, "No space left on device"))
-    assert error.code == "disk_full" and _unexpected(OSError(errno.EIO, "Input/output error")).code == "internal"
+    error = unexpected(OSError(errno.ENOSPC, "No space left on device"), "Free some space.")
+    assert error.code == "disk_full"
+    assert unexpected(OSError(errno.EIO, "Input/output error"), "").code == "internal"
 
 
 def test_what_a_run_leaves_behind(whole: tuple[TextSession, dict[str, Any]], place: Workspace) -> None:
